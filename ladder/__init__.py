@@ -1,0 +1,1 @@
+"""The ladder of proofs: every level of the same network on the same images, and where they differ."""

@@ -1,0 +1,1 @@
+"""SpikeCLIP in floating point: data, teacher, network, training."""

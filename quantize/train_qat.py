@@ -1,0 +1,43 @@
+"""Quantisation-aware fine-tuning: the dual loss of the papers on the network with integer arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spikeclip_fpga.model.data import ImageSet
+from spikeclip_fpga.model.memory import channels_last
+from spikeclip_fpga.model.spikeclip import SpikeCLIP
+from spikeclip_fpga.model.teacher import Teacher
+from spikeclip_fpga.model.train import distillation_loss
+from spikeclip_fpga.model.trainer import TrainConfig, fit
+
+from .qat import QatSpikeCLIP, save_qat
+from .quantizers import BitWidths
+
+
+def train_qat(
+    net: SpikeCLIP,
+    data: ImageSet,
+    teacher: Teacher,
+    captions: torch.Tensor,
+    bits: BitWidths,
+    config: TrainConfig,
+    out: Path,
+    meta: dict[str, Any] | None = None,
+) -> QatSpikeCLIP:
+    """Quantise the float network ``net``, fine-tune it and write the checkpoint to ``out``.
+
+    Always in float32: bfloat16 cannot hold the accumulators exactly. ``config.epochs`` of 0 only quantises.
+    """
+    torch.manual_seed(config.seed)
+    qat = channels_last(QatSpikeCLIP(net, bits))
+    if config.epochs > 0:
+        identity = f"qat {data.name} {net.config} {bits} {config} {meta}"
+        images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+        loss = distillation_loss(teacher, captions, align_steps=0)
+        fit(qat, loss, images, labels, config, out, identity, f"{net.config.preset} qat")
+    save_qat(qat, out, {**(meta or {}), "qat_epochs": config.epochs, "qat_seed": config.seed})
+    return qat.eval()
