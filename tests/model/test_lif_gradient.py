@@ -120,7 +120,7 @@ def test_layouts_of_currents_and_of_the_incoming_gradient(layout: str) -> None:
         weight = weight[:, :1, :1, :1].expand_as(plain)
     grads = []
     for memory in (torch.contiguous_format, torch.channels_last):
-        currents = plain.contiguous(memory_format=memory).requires_grad_()
+        currents = plain.clone(memory_format=memory).requires_grad_()
         LIF(NeuronConfig(), 4)(currents).backward(weight)
         grads.append(currents.grad)
     other = weight.contiguous(memory_format=torch.channels_last)
