@@ -18,7 +18,6 @@ from .options import (
     training,
 )
 
-
 PROVENANCE: tuple[str, ...] = ("dataset", "text_tower")
 
 

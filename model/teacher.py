@@ -22,7 +22,7 @@ from .data.input import to_input
 from .labels import embed_labels, templates
 from .memory import channels_last
 from .text_tower import TextTower
-from .trainer import TrainConfig, fit
+from .trainer import TrainConfig, distributed, fit
 
 
 class Teacher(Protocol):
@@ -136,7 +136,8 @@ def train_teacher(data: ImageSet, tower: TextTower, config: TrainConfig, out: Pa
         "dataset": data.name,
         "seed": config.seed,
     }
-    checkpoint.save(out, "teacher", module.state_dict(), meta)
+    if distributed()[0] == 0:
+        checkpoint.save(out, "teacher", module.state_dict(), meta)
     return module
 
 

@@ -18,7 +18,7 @@ from .losses import alignment_loss, dual_loss
 from .memory import channels_last
 from .spikeclip import SpikeCLIP
 from .teacher import Teacher
-from .trainer import StepLoss, TrainConfig, fit
+from .trainer import StepLoss, TrainConfig, distributed, fit
 
 
 def distillation_loss(teacher: Teacher, captions: torch.Tensor, align_steps: int, alpha: float = 1.0) -> StepLoss:
@@ -78,7 +78,8 @@ def train_student(
         f"{model.preset} float",
     )
     about = {"config": model.to_json(), "dataset": data.name, "seed": config.seed, "epochs": config.epochs}
-    checkpoint.save(out, "float", net.state_dict(), {**(meta or {}), **about})
+    if distributed()[0] == 0:
+        checkpoint.save(out, "float", net.state_dict(), {**(meta or {}), **about})
     return net
 
 

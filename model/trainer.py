@@ -7,6 +7,7 @@ bits as one that was never interrupted.
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import time
@@ -65,6 +66,7 @@ def distributed() -> tuple[int, int]:
         return 0, 1
     if not dist.is_initialized():
         dist.init_process_group("gloo")
+        atexit.register(dist.destroy_process_group)
     return dist.get_rank(), dist.get_world_size()
 
 
@@ -97,6 +99,9 @@ def _restore(module: nn.Module, optimiser: torch.optim.Optimizer, path: Path, id
             for key in ("step", "exp_avg", "exp_avg_sq")
             if f"optim.{key}.{name}" in tensors
         }
+        for key in {"exp_avg", "exp_avg_sq"} & state.keys():
+            # The fused optimiser walks memory: moments must lie as their parameter does (channels last).
+            state[key] = torch.empty_like(parameter).copy_(state[key])
         if state:
             optimiser.state[parameter] = state
     return int(meta["step"])
@@ -165,6 +170,9 @@ def fit(
                 state_path, "state", _state_tensors(module, optimiser), {"step": step + 1, "identity": identity}
             )
     bar.close()
+    if world > 1:  # each process has its own BatchNorm statistics of the last step; rank 0's are saved
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
     if rank == 0:
         if stop < steps:
             checkpoint.save(

@@ -12,7 +12,7 @@ from spikeclip_fpga.model.memory import channels_last
 from spikeclip_fpga.model.spikeclip import SpikeCLIP
 from spikeclip_fpga.model.teacher import Teacher
 from spikeclip_fpga.model.train import distillation_loss
-from spikeclip_fpga.model.trainer import TrainConfig, fit
+from spikeclip_fpga.model.trainer import TrainConfig, distributed, fit
 
 from .qat import QatSpikeCLIP, save_qat
 from .quantizers import BitWidths
@@ -39,5 +39,6 @@ def train_qat(
         images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
         loss = distillation_loss(teacher, captions, align_steps=0)
         fit(qat, loss, images, labels, config, out, identity, f"{net.config.preset} qat")
-    save_qat(qat, out, {**(meta or {}), "qat_epochs": config.epochs, "qat_seed": config.seed})
+    if distributed()[0] == 0:
+        save_qat(qat, out, {**(meta or {}), "qat_epochs": config.epochs, "qat_seed": config.seed})
     return qat.eval()

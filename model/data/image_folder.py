@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .decode import SUFFIXES, decode
+from spikeclip_fpga.host.images import SUFFIXES
+
+from .decode import decode
 from .imageset import IMAGE_SIZE, DataError, ImageSet
 
 NAME = "folder"

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from spikeclip_fpga.host.images import resized
+
 from .archive import Archive, locate
-from .decode import class_list, resized
+from .decode import class_list
 from .imageset import IMAGE_SIZE, DataError, ImageSet
 
 NAME = "stl10"

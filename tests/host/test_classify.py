@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from spikeclip_fpga.host.accelerator import AcceleratorError, GoldenAccelerator, open_accelerator
 from spikeclip_fpga.host.classify import classify, cosine_scores
 from spikeclip_fpga.quantize import network

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from spikeclip_fpga.ladder.demo import run_demo, table
 from spikeclip_fpga.ladder.levels import Sizes, differing
 

@@ -14,7 +14,7 @@ ROOMS = ("cli", "host", "ladder", "model", "quantize")
 # What the board reads, in numpy alone.
 BOARD_SAFE = {"golden", "network", "labelset"}
 MAY_IMPORT: dict[str, dict[str, set[str] | None]] = {
-    "model": {"model": None, "quantize": {"labelset"}},
+    "model": {"model": None, "quantize": {"labelset"}, "host": {"images"}},
     "quantize": {"quantize": None, "model": None},
     "host": {"host": None, "quantize": BOARD_SAFE | {"runner"}},
     "ladder": {"ladder": None, "quantize": None, "model": None, "host": None},
