@@ -33,7 +33,7 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--tower", default="minilm", help="text tower for label names given here (default: %(default)s)")
     verb.add_argument("--tower-weights", type=Path, help="folder or file with that tower's weights")
-    verb.add_argument("--backend", default="golden", help="what computes: golden (default: %(default)s)")
+    verb.add_argument("--backend", default="golden", help="what computes: golden or fast (default: %(default)s)")
     verb.add_argument("--top", type=int, default=3, help="labels shown per image (default: %(default)s)")
     verb.add_argument(
         "--strict-size", action="store_true", help="refuse images that are not 32x32 instead of resizing them"

@@ -43,7 +43,22 @@ class GoldenAccelerator:
         return np.concatenate(parts)
 
 
-BACKENDS: dict[str, Callable[[IntNetwork], Accelerator]] = {"golden": GoldenAccelerator}
+class FastAccelerator:
+    """The same integers from compiled code; needs g++ once."""
+
+    name = "fast"
+
+    def __init__(self, net: IntNetwork) -> None:
+        from spikeclip_fpga.quantize.runner import FastRunner
+
+        self._runner, self.embed_dim = FastRunner(net), net.embed_dim
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Return (N, E) int64 embeddings of (N, 32, 32, 3) uint8 images."""
+        return self._runner.run(images)
+
+
+BACKENDS: dict[str, Callable[[IntNetwork], Accelerator]] = {"golden": GoldenAccelerator, "fast": FastAccelerator}
 
 
 def open_accelerator(backend: str, network_file: Path) -> Accelerator:

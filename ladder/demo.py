@@ -62,7 +62,7 @@ def table(report: dict[str, Any]) -> str:
     """Return the report as the table a person reads."""
     rows = [("level", "images", "accuracy %", "images/s", "differs from the level above")]
     compared = {"qonnx": "qat_vs_qonnx", "integer": "qonnx_vs_integer", "golden": "golden_vs_fast"}
-    for level, count in report["n_images"].items():
+    for level, count in report["n_images_by_level"].items():
         share = report["accuracy"].get(level)
         differs = "float rounding" if level == "qat" else ""
         if level in compared:
@@ -72,7 +72,7 @@ def table(report: dict[str, Any]) -> str:
                 level,
                 str(count),
                 f"{share:.2f}" if share is not None else "",
-                f"{report['images_per_second'][level]:,.0f}",
+                f"{report['images_per_second_by_level'][level]:,.0f}",
                 differs,
             )
         )
@@ -85,7 +85,8 @@ def table(report: dict[str, Any]) -> str:
     ]
     lines.insert(1, "  ".join("-" * w for w in widths))
     lines.append(
-        f"firing rate {100 * report['firing_rate']:.1f} %   "
-        f"QAT against integers on all images: {report['mismatches']['qat_vs_integer']} elements differ"
+        f"firing rate {100 * report['firing_rate']:.1f} %, "
+        f"{report['synaptic_operations']:,} additions of a weight per image"
     )
+    lines.append(f"QAT against integers on all images: {report['mismatches']['qat_vs_integer']} elements differ")
     return "\n".join(lines)

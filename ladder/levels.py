@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from tqdm import tqdm
 
 from spikeclip_fpga.model.data import ImageSet
 from spikeclip_fpga.model.train import accuracy, embed_images, load_student
@@ -38,16 +39,21 @@ class Findings:
     """What the run found; becomes report.json."""
 
     accuracy: dict[str, float] = field(default_factory=dict)
-    n_images: dict[str, int] = field(default_factory=dict)
+    n_images_by_level: dict[str, int] = field(default_factory=dict)
     mismatches: dict[str, int] = field(default_factory=dict)
-    images_per_second: dict[str, float] = field(default_factory=dict)
+    images_per_second_by_level: dict[str, float] = field(default_factory=dict)
     firing_rate: float = 0.0
+    synaptic_operations: int = 0
     firing_rate_by_layer: dict[str, list[float]] = field(default_factory=dict)
     predictions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the predictions."""
-        return {k: v for k, v in vars(self).items() if k != "predictions"}
+        """Return everything but the predictions; ``n_images`` and ``images_per_second`` are the integer level's."""
+        return {
+            "n_images": self.n_images_by_level["integer"],
+            "images_per_second": self.images_per_second_by_level["integer"],
+            **{k: v for k, v in vars(self).items() if k != "predictions"},
+        }
 
 
 def differing(a: np.ndarray, b: np.ndarray) -> int:
@@ -55,12 +61,19 @@ def differing(a: np.ndarray, b: np.ndarray) -> int:
     return int((a != b).sum()) if a.shape == b.shape else max(a.size, b.size)
 
 
-def timed(findings: Findings, level: str, images: np.ndarray, embed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return ``embed(images)`` and note the level's size and speed."""
+def timed(
+    findings: Findings, level: str, images: np.ndarray, embed: Callable[[np.ndarray], np.ndarray], chunk: int
+) -> np.ndarray:
+    """Return ``embed`` of all images, ``chunk`` at a time behind a progress bar; note the level's size and speed."""
     begin = time.perf_counter()
-    out = embed(images)
-    findings.images_per_second[level] = round(len(images) / (time.perf_counter() - begin), 1)
-    findings.n_images[level] = len(images)
+    parts = []
+    with tqdm(total=len(images), desc=f"  {level}", unit="image", dynamic_ncols=True, leave=False) as bar:
+        for start in range(0, len(images), chunk):
+            parts.append(embed(images[start : start + chunk]))
+            bar.update(len(parts[-1]))
+    out = np.concatenate(parts)
+    findings.images_per_second_by_level[level] = round(len(images) / (time.perf_counter() - begin), 1)
+    findings.n_images_by_level[level] = len(images)
     return out
 
 
@@ -83,12 +96,12 @@ def climb(
 
     say(f"float: torch, {len(images)} images")
     net, _ = load_student(artifacts / f"{preset}.float.safetensors")
-    floats = timed(found, "float", images, lambda x: embed_images(net, x))
+    floats = timed(found, "float", images, lambda x: embed_images(net, x), 250)
     found.accuracy["float"] = accuracy(floats, vectors, targets)
 
     say(f"QAT: torch with integer arithmetic, {len(images)} images")
     qat, meta = load_qat(artifacts / f"{preset}.qat.safetensors")
-    qat_integers = timed(found, "qat", images, lambda x: integer_embeddings(qat, x))
+    qat_integers = timed(found, "qat", images, lambda x: integer_embeddings(qat, x), 250)
     found.accuracy["qat"] = accuracy(qat_integers, vectors, targets)
 
     say("export to QONNX, lower to integers")
@@ -102,17 +115,18 @@ def climb(
 
     few = images[: sizes.qonnx]
     say(f"QONNX: executed by qonnx, {len(few)} images")
-    qonnx = timed(found, "qonnx", few, lambda x: execute(read_qonnx(qonnx_file), x))
+    graph = read_qonnx(qonnx_file)
+    qonnx = timed(found, "qonnx", few, lambda x: execute(graph, x), 4)
 
     say(f"integer: fast runner, {len(images)} images")
     runner = FastRunner(net_int)
-    fast = timed(found, "integer", images, runner.run)
+    fast = timed(found, "integer", images, runner.run, 1000)
     found.accuracy["integer"] = accuracy(fast, vectors, targets)
     found.predictions = (fast @ vectors.T).argmax(1)
 
     some = images[: sizes.golden]
     say(f"golden: numpy, {len(some)} images")
-    golden = timed(found, "golden", some, lambda x: _in_batches(net_int, x))
+    golden = timed(found, "golden", some, net_int.run, 16)
 
     found.mismatches["qat_vs_qonnx"] = differing(qat_integers[: len(few)], qonnx)
     found.mismatches["qonnx_vs_integer"] = differing(qonnx, fast[: len(few)])
@@ -120,10 +134,6 @@ def climb(
     found.mismatches["golden_vs_fast"] = differing(golden, fast[: len(some)])
     _firing(found, net_int, runner, images)
     return found
-
-
-def _in_batches(net: IntNetwork, images: np.ndarray, size: int = 16) -> np.ndarray:
-    return np.concatenate([net.run(images[i : i + size]) for i in range(0, len(images), size)])
 
 
 def _different_constants(a: IntNetwork, b: IntNetwork) -> int:
@@ -141,7 +151,9 @@ def _firing(found: Findings, net: IntNetwork, runner: FastRunner, images: np.nda
             neurons[node.name] = value.size
 
     net.run(images[:1], watch)
-    counts = runner.spike_counts(images)
+    _, activity = runner.run_counted(images)
+    counts = {name: activity.spikes[name] for name in neurons}
+    found.synaptic_operations = round(sum(activity.additions.values()) / len(images))
     found.firing_rate_by_layer = {
         name: [round(float(c) / (neurons[name] * len(images)), 6) for c in counts[name]] for name in neurons
     }

@@ -38,10 +38,10 @@ def spike_raster(net: IntNetwork, image: np.ndarray, title: str, path: Path, neu
     axes[0].axis("off")
     for axis, (name, spikes) in zip(axes[1:], layers, strict=True):
         axis.imshow(spikes, aspect="auto", cmap="Greys", interpolation="nearest", vmin=0, vmax=1)
-        axis.set_title(name.replace("LIF_", ""), fontsize=8)
+        axis.set_title(name, fontsize=6, rotation=90)
         axis.set_xticks(range(spikes.shape[1]), [str(t) for t in range(spikes.shape[1])], fontsize=5)
         axis.set_yticks([])
-    figure.supxlabel(f"neuron layer (LIF number) and time step; first {neurons} neurons of each", fontsize=8)
+    figure.supxlabel(f"time step, for each layer of neurons; first {neurons} neurons of each", fontsize=8)
     _save(figure, path)
 
 

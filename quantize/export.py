@@ -20,6 +20,7 @@ from .layers import freeze
 from .qat import QatSpikeCLIP
 
 IMAGE, EMBEDDING = "image", "embedding"
+SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def to_qonnx(net: QatSpikeCLIP, meta: Mapping[str, str]) -> ModelWrapper:
@@ -52,6 +53,7 @@ def to_qonnx(net: QatSpikeCLIP, meta: Mapping[str, str]) -> ModelWrapper:
     model = cleanup_model(ModelWrapper(proto))
     model.rename_tensor(model.graph.input[0].name, IMAGE)
     model.rename_tensor(model.graph.output[0].name, EMBEDDING)
+    _keep_scopes(model)
     # A signed byte worth 1/128 a unit: model/data/input.py.
     model.set_tensor_datatype(IMAGE, DataType["FIXED<8,1>"])
     _, scale = net.readout.scales()
@@ -64,6 +66,17 @@ def to_qonnx(net: QatSpikeCLIP, meta: Mapping[str, str]) -> ModelWrapper:
     for key, value in about.items():
         model.set_metadata_prop(key, value)
     return model
+
+
+def _keep_scopes(model: ModelWrapper) -> None:
+    """Drop the exporter's notes (among them this machine's paths), but for the module each node came from."""
+    for node in model.graph.node:
+        kept = [p for p in node.metadata_props if p.key == SCOPES]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+    del model.graph.metadata_props[:]
+    for info in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del info.metadata_props[:]
 
 
 def write(model: ModelWrapper, path: Path) -> None:

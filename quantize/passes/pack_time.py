@@ -7,6 +7,7 @@ Nodes are visited in order; ``Value`` says what each old tensor has become.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 from qonnx.util.basic import get_by_name, qonnx_make_model
 
+from ..export import SCOPES
 from ..ops.integer import DOMAIN
 from .errors import LoweringError
 
@@ -98,19 +100,25 @@ class _Packer:
             raise LoweringError(f"{node.name}: a constant is not made of whole numbers")
         return whole.astype(np.int64)
 
+    def _name(self, node: NodeProto, op: str) -> str:
+        """Return a name that says which layer of the network ``node`` is: its module's path, made unique."""
+        scopes = next((ast.literal_eval(p.value) for p in node.metadata_props if p.key == SCOPES), [])
+        scope = (scopes[-2] if len(scopes) > 1 else "").removesuffix(".lif")
+        taken = {n.name for n in self.nodes}
+        candidates = (scope, f"{scope}.{op}", *(f"{scope}.{op}_{i}" for i in range(len(self.nodes) + 1)))
+        return next(c.strip(".") for c in candidates if c.strip(".") and c.strip(".") not in taken)
+
     def _emit(
         self, node: NodeProto, op: str, inputs: list[str], shape: tuple[int, ...], kind: str, **attributes: Any
     ) -> Value:
-        index = sum(n.op_type == op for n in self.nodes)
-        name, output = f"{op}_{index}", f"{op}_{index}_out"
-        if kind == "embedding":
-            output = self.old.graph.output[0].name
+        name = self._name(node, op)
+        output = self.old.graph.output[0].name if kind == "embedding" else f"{name}.out"
         self.nodes.append(helper.make_node(op, inputs, [output], name=name, domain=DOMAIN, **attributes))
         self.shapes[output] = shape
         return Value(kind, output, shape)
 
-    def _parameter(self, op: str, what: str, value: np.ndarray) -> str:
-        name = f"{op}_{sum(n.op_type == op for n in self.nodes)}_{what}"
+    def _parameter(self, node: NodeProto, op: str, what: str, value: np.ndarray) -> str:
+        name = f"{self._name(node, op)}.{what}"
         self.constants[name] = value
         return name
 
@@ -134,7 +142,7 @@ class _Packer:
             )
         pad, kernel = pads.pop(), weight.shape[2]
         op = "Conv" if x.kind == "pixels" else "SpikeConv"
-        w = self._parameter(op, "weight", self._integers(node, weight).transpose(0, 2, 3, 1))
+        w = self._parameter(node, op, "weight", self._integers(node, weight).transpose(0, 2, 3, 1))
         batch, height, width, _ = x.shape
         grow = 2 * pad - kernel + 1
         size = (batch, height + grow, width + grow)
@@ -148,7 +156,7 @@ class _Packer:
         weight = self._constant(node.input[1])
         if a is not None and weight is not None:
             if a.kind == "words":
-                w = self._parameter("SpikeLinear", "weight", self._integers(node, weight).T)
+                w = self._parameter(node, "SpikeLinear", "weight", self._integers(node, weight).T)
                 shape = (*a.shape[:-1], weight.shape[1] * self.steps)
                 return self._emit(node, "SpikeLinear", [a.name, w], shape, "currents", timesteps=self.steps)
             if a.kind == "shifted":
@@ -191,7 +199,7 @@ class _Packer:
         for what, source in (("threshold", node.input[2]), ("bias", node.input[3])):
             values = self._constant(source)
             assert values is not None
-            names.append(self._parameter("LIF", what, self._integers(node, values)))
+            names.append(self._parameter(node, "LIF", what, self._integers(node, values)))
         shape = x.shape if broadcast else (*x.shape[:-1], x.shape[-1] // self.steps)
         attributes = {
             k: old.get_nodeattr(k) for k in ("timesteps", "broadcast", "frac_bits", "leak_k", "leak_n", "reset")
@@ -224,14 +232,14 @@ class _Packer:
             return self._emit(node, "ResidualAdd", [a.name, b.name], a.shape, "currents")
         integers = self._integers(node, constant).reshape(-1)
         if a.kind == "scaled":
-            shift = self._parameter("Align", "shift", np.log2(a.extra).astype(np.int64))
-            bias = self._parameter("Align", "bias", integers)
+            shift = self._parameter(node, "Align", "shift", np.log2(a.extra).astype(np.int64))
+            bias = self._parameter(node, "Align", "bias", integers)
             return self._emit(node, "Align", [a.name, shift, bias], a.shape, "currents", timesteps=self.steps)
         if a.kind == "rounded":
             return Value("rounded", a.name, a.shape, {**a.extra, "half": int(integers[0])})
         if a.kind == "projected":
-            names = [self._parameter("Readout", k, a.extra[k]) for k in ("time_weight", "weight")]
-            names.append(self._parameter("Readout", "bias", integers))
+            names = [self._parameter(node, "Readout", k, a.extra[k]) for k in ("time_weight", "weight")]
+            names.append(self._parameter(node, "Readout", "bias", integers))
             shape = (a.shape[0], len(integers))
             return self._emit(
                 node, "Readout", [a.name, *names], shape, "embedding", timesteps=self.steps, shift=a.extra["shift"]

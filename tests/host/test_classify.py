@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeclip_fpga.host.accelerator import AcceleratorError, GoldenAccelerator, open_accelerator
+from spikeclip_fpga.host.accelerator import BACKENDS, AcceleratorError, GoldenAccelerator, open_accelerator
 from spikeclip_fpga.host.classify import classify, cosine_scores
 from spikeclip_fpga.quantize import network
 from spikeclip_fpga.quantize.labelset import LabelError, LabelSet, read_labels
@@ -74,6 +74,13 @@ def test_shipped_network_classifies_a_shipped_label_set() -> None:
     assert [len(m) for m in found] == [10] * 3
     alone = accelerator.embed(images[1:2])
     np.testing.assert_array_equal(alone[0], accelerator.embed(images)[1])
+
+
+def test_backends_give_the_same_integers() -> None:
+    images = RNG.integers(0, 256, (5, 32, 32, 3)).astype(np.uint8)
+    found = [open_accelerator(name, ARTIFACTS / "tiny.int.safetensors").embed(images) for name in BACKENDS]
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
 
 
 def test_embedding_dimension_is_read_from_the_network() -> None:

@@ -38,7 +38,7 @@ def test_shipped_network_agrees_on_every_level_and_is_accurate(tmp_path: Path) -
     assert report["accuracy"]["integer"] == report["accuracy"]["qat"]
     assert report["accuracy"]["integer"] >= 92.0
     assert report["accuracy"]["integer"] >= report["accuracy"]["float"] - 0.5
-    assert report["n_images"]["integer"] == 10_000
+    assert report["n_images"] == 10_000
     assert 0.05 < report["firing_rate"] < 0.6
     assert json.loads((tmp_path / "report.json").read_text()) == report
     for name in ("spike_raster", "confusion", "firing_rate"):
