@@ -38,9 +38,20 @@ class Op(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_int64)
         for name in (
-            "op mode src src2 src3 dst lists lists2 steps height width channels out_height out_width out_channels "
-            "kernel stride pad src_bits src2_bits dst_bits p0 p1 p2 a0 a1 a2 a3 a4 a5"
-        ).split()
+            *("op", "mode", "src", "src2", "src3", "dst", "lists", "lists2", "steps", "height", "width", "channels"),
+            *(
+                "out_height",
+                "out_width",
+                "out_channels",
+                "kernel",
+                "stride",
+                "pad",
+                "src_bits",
+                "src2_bits",
+                "dst_bits",
+            ),
+            *("p0", "p1", "p2", "a0", "a1", "a2", "a3", "a4", "a5"),
+        )
     ]
 
 
@@ -120,7 +131,7 @@ def membrane_bounds(node: Node, low: Array, high: Array, threshold: Array) -> tu
     v_low, v_high = low, high
     lowest, highest = v_low.min(), v_high.max()
     for _ in range(node.attributes["timesteps"] - 1):
-        fires, never = v_high >= threshold, v_low < threshold
+        fires, stays = v_high >= threshold, v_low < threshold
         carry_high = np.minimum(v_high, threshold - 1) * k >> n
         carry_low = v_low * k >> n
         if node.attributes.get("reset", "subtract") == "subtract":
@@ -128,8 +139,8 @@ def membrane_bounds(node: Node, low: Array, high: Array, threshold: Array) -> tu
         else:
             after_high = after_low = 0 * v_high
         # Both cases where both can happen; one of them otherwise.
-        carry_high = np.where(never, np.where(fires, np.maximum(carry_high, after_high), carry_high), after_high)
-        carry_low = np.where(never, np.where(fires, np.minimum(carry_low, after_low), carry_low), after_low)
+        carry_high = np.where(stays, np.where(fires, np.maximum(carry_high, after_high), carry_high), after_high)
+        carry_low = np.where(stays, np.where(fires, np.minimum(carry_low, after_low), carry_low), after_low)
         v_low, v_high = low + carry_low, high + carry_high
         lowest, highest = min(lowest, v_low.min()), max(highest, v_high.max())
     return int(lowest), int(highest)
@@ -144,6 +155,7 @@ class _Compiler:
     def __init__(self, network: IntNetwork) -> None:
         self.network = network
         self.tensors: dict[str, Tensor] = {}
+        self.token_names: set[str] = set()
         self.ops: list[Op] = []
         self.nodes: list[Node] = []
         self.buffers: list[Buffer] = []
@@ -169,6 +181,10 @@ class _Compiler:
         for node in nodes:
             if node.op not in rules:
                 raise ProgramError(f"{node.name}: no kernel for {node.op}; expected one of {', '.join(rules)}")
+            if node.op in ("SpikeAttention", "Readout") and node.inputs[0] not in self.token_names:
+                raise ProgramError(f"{node.name}: expected tokens as input 0, got the map {node.inputs[0]}")
+            if node.op == "Tokens" or node.inputs[0] in self.token_names:
+                self.token_names.add(node.output)
             out = rules[node.op](node)
             if (out is None) != (node is nodes[-1]):
                 raise ProgramError(f"{node.name}: expected one Readout, as the last node, got {node.op}")
@@ -236,9 +252,13 @@ class _Compiler:
             raise ProgramError(f"{node.name}: expected {expected} as input {index}, got {name}")
         tensor = self.tensors[name]
         if (tensor.bits == 8) != words:
-            raise ProgramError(f"{node.name}: expected {expected} as input {index}, got {'currents' if words else 'spikes'}")
+            raise ProgramError(
+                f"{node.name}: expected {expected} as input {index}, got {'currents' if words else 'spikes'}"
+            )
         if node.attributes.get("timesteps", tensor.steps) != tensor.steps and not node.attributes.get("broadcast", 0):
-            raise ProgramError(f"{node.name}: expected {node.attributes['timesteps']} steps as input {index}, got {tensor.steps}")
+            raise ProgramError(
+                f"{node.name}: expected {node.attributes['timesteps']} steps as input {index}, got {tensor.steps}"
+            )
         if field.startswith("lists"):
             if tensor.lists is None:
                 tensor.lists = self.buffer(tensor.positions * tensor.steps * _list_bytes(tensor.channels))
@@ -255,12 +275,14 @@ class _Compiler:
         kind = "SpikeConv" if node.op == "SpikeLinear" else node.op
         return Op(op=KINDS.index(kind), lists=-1, lists2=-1, kernel=1, stride=1)
 
-    def emit(
-        self, node: Node, op: Op, like: Tensor | None, low: Array, high: Array, **shape: int
-    ) -> Tensor:
-        """Append ``op`` and return its output; ``shape`` (height, width, channels, steps, bits) differs from ``like``."""
+    def emit(self, node: Node, op: Op, like: Tensor | None, low: Array, high: Array, **shape: int) -> Tensor:
+        """Append ``op`` and return its output, of the shape of ``like`` but for ``shape``.
+
+        shape: height, width, channels, steps, bits.
+        """
         if like is not None:
-            op.height, op.width, op.channels, op.steps, op.src_bits = like.height, like.width, like.channels, like.steps, like.bits
+            op.height, op.width, op.channels = like.height, like.width, like.channels
+            op.steps, op.src_bits = like.steps, like.bits
         height, width = shape.get("height", op.height), shape.get("width", op.width)
         if height < 1 or width < 1:
             raise ProgramError(f"{node.name}: its output would have {height} x {width} positions; expected 1 or more")
@@ -305,7 +327,9 @@ class _Compiler:
         op.pad = node.attributes.get("pad", 0)
         taps = op.kernel**2 * channels
         if channels != x.channels or taps >= 1 << 16:
-            raise ProgramError(f"{node.name}: expected {x.channels} input channels and below {1 << 16} taps, got {channels} and {taps}")
+            raise ProgramError(
+                f"{node.name}: expected {x.channels} input channels and below {1 << 16} taps, got {channels} and {taps}"
+            )
         low, high = _weighted(weight, 0, 1)
         bits, largest = _bits(low, high, node), int(np.abs(weight).max())
         dtype: Any = np.int16 if bits == 16 else np.int32
@@ -336,7 +360,10 @@ class _Compiler:
         steps, broadcast = attributes["timesteps"], int(bool(attributes.get("broadcast", 0)))
         width = attributes.get("membrane_bits", 32)
         if (broadcast and x.steps != 1) or k < 0 or not 1 <= width <= 64:
-            raise ProgramError(f"{node.name}: expected currents of one step to broadcast, leak_k >= 0 and 1 to 64 membrane bits")
+            raise ProgramError(
+                f"{node.name}: expected 1 step to broadcast, leak_k >= 0 and 1 to 64 membrane bits, "
+                f"got {x.steps} steps, leak_k {k} and {width} bits"
+            )
         low = (x.low.astype(object) << shift) + bias
         high = (x.high.astype(object) << shift) + bias
         lowest, highest = membrane_bounds(node, low, high, threshold)
@@ -352,8 +379,11 @@ class _Compiler:
         elif proven and reach * max(k, 1) < 1 << 31 and shift < 32 and n < 32:
             dtype = np.int32
         elif reach * max(k, 1) >= 1 << 62 or shift > 62 or n > 62:
-            raise ProgramError(f"{node.name}: membranes of {lowest} to {highest} need more than 64 bits; run it with golden")
-        op.mode, op.p0, op.p1 = np.dtype(dtype).itemsize * 8, self._threshold(threshold, dtype), self.channels(bias, dtype)
+            raise ProgramError(
+                f"{node.name}: membranes of {lowest} to {highest} need more than 64 bits; run it with golden"
+            )
+        op.mode = np.dtype(dtype).itemsize * 8
+        op.p0, op.p1 = self._threshold(threshold, dtype), self.channels(bias, dtype)
         self.need(padded(x.channels) * 8)
         out = self.emit(node, op, x, x.low, x.high, bits=8, steps=steps)
         op.steps = steps
@@ -382,7 +412,8 @@ class _Compiler:
         wide = int(first is not None and first.bits == 16)  # runner.cpp wants the wider operand first
         a = self.read(node, op, "src", 1 if wide else 0, words=False)
         b = self.read(node, op, "src2", 0 if wide else 1, words=False)
-        if (a.positions, a.channels, a.steps) != (b.positions, b.channels, b.steps):
+        mixed = len({name in self.token_names for name in node.inputs}) > 1
+        if mixed or (a.positions, a.channels, a.steps) != (b.positions, b.channels, b.steps):
             raise ProgramError(f"{node.name}: expected two streams of one shape")
         op.src2_bits = b.bits
         low, high = a.low + b.low, a.high + b.high
@@ -401,7 +432,9 @@ class _Compiler:
         k = self.read(node, op, "lists2", 1, words=True)
         v = self.read(node, op, "src3", 2, words=True)
         if len({(x.positions, x.channels) for x in (q, k, v)}) > 1 or q.channels % heads:
-            raise ProgramError(f"{node.name}: expected Q, K and V of one shape and a divisor of {q.channels} heads, got {heads}")
+            raise ProgramError(
+                f"{node.name}: expected Q, K and V of one shape and a divisor of {q.channels} heads, got {heads}"
+            )
         each = q.channels // heads
         op.a0, op.p0 = each, self.constant((np.arange(q.channels) // each).astype(np.uint16))
         low = np.zeros(q.channels, np.int64)

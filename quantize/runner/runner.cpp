@@ -7,10 +7,15 @@
 //   spikes   [P][T][Cp] bytes 0 or 1
 //   lists    [P][T][kHead + roundup(C, 8) + 8] uint16: the number of spikes, at kHead the channels that
 //            have one, ascending, then C at least 3 times (the index of a row of zero weights)
+// One file, since that is what model/native compiles and hashes.
+//
 // Spikes are sparse, so SpikeConv and SpikeLinear add one row of weights per spike and multiply nothing.
 // Rows wider than a vector stay in registers. Vectors are GCC's generic ones: any processor will do.
 
 #include <omp.h>
+#if defined(__AVX512BW__)
+#include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <cstdint>
@@ -97,12 +102,11 @@ inline const T* constant(int64_t address) {
 // -- Spike lists ------------------------------------------------------------------------------------
 
 struct ListTable {
-  uint16_t index[256][8];
-  uint8_t count[256];
-  constexpr ListTable() : index(), count() {
+  uint16_t index[256][8];  // the set bits of a byte, ascending
+  constexpr ListTable() : index() {
     for (int byte = 0; byte < 256; ++byte)
-      for (int bit = 0; bit < 8; ++bit)
-        if (byte >> bit & 1) index[byte][count[byte]++] = static_cast<uint16_t>(bit);
+      for (int bit = 0, n = 0; bit < 8; ++bit)
+        if (byte >> bit & 1) index[byte][n++] = static_cast<uint16_t>(bit);
   }
 };
 constexpr ListTable kTable;
@@ -116,7 +120,7 @@ inline int write_list(const uint8_t* spikes, int64_t channels, uint16_t* list) {
     std::memcpy(&word, spikes + c, 8);
     const uint64_t bits = word * 0x0102040810204080ull >> 56;
     store<V>(next, load<V>(kTable.index[bits]) + static_cast<uint16_t>(c));
-    next += kTable.count[bits];
+    next += __builtin_popcountll(word);
   }
   const int count = static_cast<int>(next - list) - kHead;
   store<V>(next, V{} + static_cast<uint16_t>(channels));
@@ -174,10 +178,19 @@ void conv(const Op& op, const Context& context) {
     }
 }
 
+inline Vector<int16_t> widen(Narrow v) {
+#if defined(__AVX512BW__)  // one instruction; g++ 12 makes four of the conversion below
+  return reinterpret_cast<Vector<int16_t>>(_mm512_cvtepi8_epi16(reinterpret_cast<__m256i>(v)));
+#else
+  return __builtin_convertvector(v, Vector<int16_t>);
+#endif
+}
+
 // Add the rows named by the list. Weights of few bits are added as bytes, `batch` rows at a time (no sum of
-// so many leaves a byte), and then widened: twice the lanes, half the memory.
+// so many leaves a byte), and then widened: twice the lanes, half the memory. Not inlined: in the middle of
+// a larger function g++ runs out of registers and spills the addresses.
 template <int kBlocks>
-inline void add_rows(const int8_t* weight, const uint16_t* list, int64_t n, int64_t batch, int16_t* out) {
+[[gnu::noinline]] void add_rows(const int8_t* weight, const uint16_t* list, int64_t n, int64_t batch, int16_t* out) {
   using V = Vector<int16_t>;
   constexpr int kLanes = kBytes / 2, kParts = kBlocks * kBlock / kLanes;
   V acc[kParts] = {};
@@ -189,13 +202,13 @@ inline void add_rows(const int8_t* weight, const uint16_t* list, int64_t n, int6
         const int8_t* row = weight + static_cast<int64_t>(list[j + u]) * (kBlocks * kBlock);
         for (int p = 0; p < kParts; ++p) part[p] += load<Narrow>(row + p * kLanes);
       }
-    for (int p = 0; p < kParts; ++p) acc[p] += __builtin_convertvector(part[p], V);
+    for (int p = 0; p < kParts; ++p) acc[p] += widen(part[p]);
   }
   for (int p = 0; p < kParts; ++p) store<V>(out + p * kLanes, acc[p]);
 }
 
 template <int kBlocks, typename T>
-inline void add_rows(const T* weight, const uint16_t* list, int64_t n, int64_t, T* out) {
+[[gnu::noinline]] void add_rows(const T* weight, const uint16_t* list, int64_t n, int64_t, T* out) {
   using V = Vector<T>;
   constexpr int kLanes = kBytes / static_cast<int>(sizeof(T)), kParts = kBlocks * kBlock / kLanes;
   V acc[kParts] = {};
@@ -207,52 +220,67 @@ inline void add_rows(const T* weight, const uint16_t* list, int64_t n, int64_t, 
   for (int p = 0; p < kParts; ++p) store<V>(out + p * kLanes, acc[p]);
 }
 
-// Concatenate the lists of a window; tap (ky, kx) has rows (ky k + kx) C and up.
-inline int64_t window_list(const Op& op, const uint16_t* lists, int64_t oy, int64_t ox, int64_t t, uint16_t* out) {
+// The part of a window that lies on the map, and how to walk it: tap (ky, kx) has rows (ky k + kx) C and up.
+struct Window {
+  const uint16_t* list;  // of the first tap and step
+  int64_t rows, taps, next_row, next_tap;
+  uint16_t first, first_next_row, channels, end;
+};
+
+// Concatenate a window's lists into `out`; return their length.
+[[gnu::noinline]] int64_t window_list(const Window& window, const uint16_t* list, uint16_t* out) {
   using V = Vector<uint16_t>;
   constexpr int64_t kLanes = kBytes / 2;
-  const int64_t stride = list_stride(op.channels);
-  int64_t n = 0;
-  for (int64_t ky = 0; ky < op.kernel; ++ky) {
-    const int64_t y = oy + ky - op.pad;
-    if (y < 0 || y >= op.height) continue;
-    for (int64_t kx = 0; kx < op.kernel; ++kx) {
-      const int64_t x = ox + kx - op.pad;
-      if (x < 0 || x >= op.width) continue;
-      const uint16_t* list = lists + ((y * op.width + x) * op.steps + t) * stride;
-      const auto first = static_cast<uint16_t>((ky * op.kernel + kx) * op.channels);
-      const int64_t count = list[0];
-      for (int64_t i = 0; i < count; i += kLanes) store<V>(out + n + i, load<V>(list + kHead + i) + first);
-      n += count;
+  uint16_t first = window.first;
+  uint16_t* next = out;
+  for (int64_t y = 0; y < window.rows; ++y, list += window.next_row, first += window.first_next_row) {
+    const uint16_t* tap = list;
+    uint16_t row = first;
+    for (int64_t x = 0; x < window.taps; ++x, tap += window.next_tap, row += window.channels) {
+      const int64_t count = tap[0];
+      store<V>(next, load<V>(tap + kHead) + row);
+      for (int64_t i = kLanes; i < count; i += kLanes) store<V>(next + i, load<V>(tap + kHead + i) + row);
+      next += count;
     }
   }
-  store<V>(out + n, V{} + static_cast<uint16_t>(op.kernel * op.kernel * op.channels));
-  return n;
+  store<V>(next, V{} + window.end);
+  return next - out;
+}
+
+Window window_at(const Op& op, const uint16_t* lists, int64_t oy, int64_t ox) {
+  const int64_t y0 = std::max<int64_t>(0, oy - op.pad), x0 = std::max<int64_t>(0, ox - op.pad);
+  const int64_t next_tap = op.steps * list_stride(op.channels), tap = (y0 + op.pad - oy) * op.kernel + x0 + op.pad - ox;
+  Window w;
+  w.list = lists + (y0 * op.width + x0) * next_tap;
+  w.rows = std::min(op.height, oy - op.pad + op.kernel) - y0;
+  w.taps = std::min(op.width, ox - op.pad + op.kernel) - x0;
+  w.next_row = op.width * next_tap;
+  w.next_tap = next_tap;
+  w.first = static_cast<uint16_t>(tap * op.channels);
+  w.first_next_row = static_cast<uint16_t>(op.kernel * op.channels);
+  w.channels = static_cast<uint16_t>(op.channels);
+  w.end = static_cast<uint16_t>(op.kernel * op.kernel * op.channels);
+  return w;
 }
 
 // p0: weights [chunk][k k C + 1][blocks of the chunk * 32], the last row zero.  a0: batch.
 template <int kBlocks, typename W, typename A>
 void spike_conv_chunk(const Op& op, const Context& context, const W* weight, int64_t column) {
-  const bool linear = op.kernel == 1 && op.pad == 0;
-  const int64_t padded = round_up(op.out_channels, kBlock);
+  const bool linear = op.kernel == 1 && op.pad == 0;  // the lists are the windows
+  const int64_t padded = round_up(op.out_channels, kBlock), stride = list_stride(op.channels);
   const uint16_t* lists = context.at<uint16_t>(op.lists);
-  auto* window = reinterpret_cast<uint16_t*>(context.scratch);
+  auto* scratch = reinterpret_cast<uint16_t*>(context.scratch);
   A* out = context.at<A>(op.dst) + column;
   for (int64_t oy = 0; oy < op.out_height; ++oy)
-    for (int64_t ox = 0; ox < op.out_width; ++ox)
+    for (int64_t ox = 0; ox < op.out_width; ++ox) {
+      const Window window = window_at(op, lists, oy, ox);
       for (int64_t t = 0; t < op.steps; ++t, out += padded) {
-        const uint16_t* list = window;
-        int64_t n;
-        if (linear) {
-          const uint16_t* whole = lists + ((oy * op.width + ox) * op.steps + t) * list_stride(op.channels);
-          n = whole[0];
-          list = whole + kHead;
-        } else {
-          n = window_list(op, lists, oy, ox, t, window);
-        }
-        add_rows<kBlocks>(weight, list, n, op.a0, out);
+        const uint16_t* list = window.list + t * stride;
+        const int64_t n = linear ? list[0] : window_list(window, list, scratch);
+        add_rows<kBlocks>(weight, linear ? list + kHead : scratch, n, op.a0, out);
         if (context.counters && column == 0) context.counters[t] += n;
       }
+    }
 }
 
 template <typename W, typename A>
@@ -314,25 +342,24 @@ void or_pool(const Op& op, const Context& context) {
 
 // floor(k v / 2^n). For 16-bit membranes it is (v or 0) + the high half of v * a2, all in 16 bits.
 template <typename V>
-inline V leak(V v, const Op& op) {
-  return static_cast<V>(static_cast<V>(op.a1) * v >> op.a2);
+inline V leak(V v, V k, int n) {
+  return k * v >> n;
 }
-template <>
-inline int16_t leak<int16_t>(int16_t v, const Op& op) {
-  const int16_t whole = v & static_cast<int16_t>(op.a1);
-  return static_cast<int16_t>(whole + static_cast<int16_t>(v * static_cast<int16_t>(op.a2) >> 16));
+inline int16_t leak(int16_t v, int16_t whole, int factor) {
+  return static_cast<int16_t>((v & whole) + (v * static_cast<int16_t>(factor) >> 16));
 }
 
 // X: current, V: a type that program.py has proven the membrane fits. int64 stands for "not proven": there
 // every membrane is compared with the stated width, a4 bits. p0: threshold, p1: bias, V [Cp]. a0: F,
 // a1: k (16 bits: -1 or 0), a2: n (16 bits: the factor), a3: broadcast.
 template <typename X, typename V, bool kZero>
-bool lif(const Op& op, Context& context) {
+[[gnu::noinline]] bool lif(const Op& op, Context& context) {
   using Wide = std::conditional_t<sizeof(V) == 8, int64_t, int32_t>;
   constexpr bool kCheck = sizeof(V) == 8;
   const int64_t padded = round_up(op.channels, kBlock), positions = op.height * op.width;
-  const Op local = op;
-  const int shift = static_cast<int>(op.a0);
+  const int shift = static_cast<int>(op.a0), n = static_cast<int>(op.a2);
+  const V k = static_cast<V>(op.a1);
+  const auto scale = static_cast<int16_t>(1 << (shift & 15));  // the shift as a product stays in 16 bits
   const V *threshold = constant<V>(op.p0), *bias = constant<V>(op.p1);
   const V limit = kCheck ? static_cast<V>((int64_t{1} << (op.a4 - 1)) - 1) : 0;
   const X* x = context.at<X>(op.src);
@@ -343,10 +370,12 @@ bool lif(const Op& op, Context& context) {
     for (int64_t t = 0; t < op.steps; ++t, out += padded) {
       V low = 0, high = 0;
       for (int64_t c0 = 0; c0 < padded; c0 += kBlock)
+#pragma GCC ivdep
         for (int64_t c = c0; c < c0 + kBlock; ++c) {
-          const V v = static_cast<V>((static_cast<Wide>(x[c]) << shift) + bias[c] + carry[c]);
+          const Wide drive = sizeof(V) == 2 ? x[c] * scale : static_cast<Wide>(x[c]) << shift;
+          const V v = static_cast<V>(drive + bias[c] + carry[c]);
           const bool fires = v >= threshold[c];
-          const V leaked = leak<V>(v, local);
+          const V leaked = leak(v, k, n);
           out[c] = fires;
           carry[c] = kZero ? (fires ? V{0} : leaked) : static_cast<V>(leaked - (fires ? threshold[c] : V{0}));
           if constexpr (kCheck) {
@@ -407,38 +436,44 @@ void add(const Op& op, const Context& context) {
 // Per head and step Q (K^T V). Row c of K^T V has the counts of channel c of K with each channel of V in c's
 // head. p0: head of each channel, uint16 [C]. a0: channels per head. Rows are padded to 16 lanes.
 template <typename A>
-void attention(const Op& op, const Context& context) {
+[[gnu::noinline]] void attention(const Op& op, const Context& context) {
   constexpr int64_t kLanes = 16;
+  using V = Vector<A, kLanes * sizeof(A)>;
+  using Bytes = Vector<uint8_t, kLanes>;
   const int64_t each = op.a0, row = round_up(each, kLanes), heads = op.channels / each;
-  const int64_t padded = round_up(op.channels, kBlock), stride = list_stride(op.channels), tokens = op.height * op.width;
+  const int64_t steps = op.steps, rows = op.height * op.width * steps;
+  const int64_t channels = op.channels, padded = round_up(channels, kBlock), stride = list_stride(channels);
   const uint16_t *head = constant<uint16_t>(op.p0), *q = context.at<uint16_t>(op.lists), *k = context.at<uint16_t>(op.lists2);
   const uint8_t* v = context.at<uint8_t>(op.src3);
   A* out = context.at<A>(op.dst);
-  A *product = reinterpret_cast<A*>(context.scratch), *sums = product + op.channels * row, *mask = sums + heads * row;
-  for (int64_t j = 0; j < row; ++j) mask[j] = j < each;
-  for (int64_t t = 0; t < op.steps; ++t) {
-    std::memset(product, 0, op.channels * row * sizeof(A));
-    for (int64_t n = t; n < tokens * op.steps; n += op.steps) {
+  A *product = reinterpret_cast<A*>(context.scratch), *sums = product + channels * row, *last = sums + heads * row;
+  for (int64_t j = 0; j < row; ++j) last[j] = j < each ? -1 : 0;  // lanes beyond the head stay 0
+  for (int64_t t = 0; t < steps; ++t) {
+    std::memset(product, 0, channels * row * sizeof(A));
+    for (int64_t n = t; n < rows; n += steps) {
       const uint16_t* list = k + n * stride;
-      for (int64_t i = 0; i < list[0]; ++i) {
-        const int64_t c = list[kHead + i];
-        const uint8_t* from = v + n * padded + head[c] * each;
-        for (int64_t j0 = 0; j0 < row; j0 += kLanes)
-          for (int64_t j = j0; j < j0 + kLanes; ++j) product[c * row + j] += from[j] & mask[j];
+      for (int64_t i = kHead; i < kHead + list[0]; ++i) {
+        const uint8_t* from = v + n * padded + head[list[i]] * each;
+        A* to = product + list[i] * row;
+        for (int64_t j = 0; j < row; j += kLanes)
+          store(to + j, load<V>(to + j) + (__builtin_convertvector(load<Bytes>(from + j), V) & load<V>(last + j)));
       }
     }
-    for (int64_t n = t; n < tokens * op.steps; n += op.steps) {
+    for (int64_t n = t; n < rows; n += steps) {
       const uint16_t* list = q + n * stride;
       std::memset(sums, 0, heads * row * sizeof(A));
-      for (int64_t i = 0; i < list[0]; ++i) {
-        const int64_t c = list[kHead + i];
-        A* to = sums + head[c] * row;
-        for (int64_t j0 = 0; j0 < row; j0 += kLanes)
-          for (int64_t j = j0; j < j0 + kLanes; ++j) to[j] += product[c * row + j];
+      for (int64_t i = kHead; i < kHead + list[0]; ++i) {
+        const A* from = product + list[i] * row;
+        A* to = sums + head[list[i]] * row;
+        for (int64_t j = 0; j < row; j += kLanes) store(to + j, load<V>(to + j) + load<V>(from + j));
       }
       A* to = out + n * padded;
-      for (int64_t h = 0; h < heads; ++h) std::memcpy(to + h * each, sums + h * row, each * sizeof(A));
-      std::memset(to + op.channels, 0, (padded - op.channels) * sizeof(A));
+      for (int64_t h = 0; h < heads; ++h, to += each) {
+        const bool inside = h * each + row <= channels;  // whole vectors: the next head overwrites the zeros
+        for (int64_t j = 0; inside && j < row; j += kLanes) store(to + j, load<V>(sums + h * row + j));
+        if (!inside) std::memcpy(to, sums + h * row, each * sizeof(A));
+      }
+      std::memset(to, 0, (padded - channels) * sizeof(A));
     }
   }
 }
@@ -512,6 +547,11 @@ bool step(const Op& op, Context& context) {
 extern "C" {
 
 int64_t sc_runner_op_bytes() { return sizeof(Op); }
+
+// The yardstick of benchmarks/integer_runner.py: nothing but the inner loop. weight [rows][96], list of n rows.
+void sc_runner_add_rows(const int8_t* weight, const uint16_t* list, int64_t n, int64_t repeats, int16_t* out) {
+  for (int64_t i = 0; i < repeats; ++i) add_rows<3>(weight, list, n, 16, out);
+}
 
 // Run n images -> out [n][embed]. counters [operators][16], or null: per step, spikes of a LIF or OrPool and
 // rows added by a SpikeConv; they are added to.
