@@ -18,6 +18,7 @@ from .options import (
     training,
 )
 
+SUFFIX = ".qat.safetensors"
 PROVENANCE: tuple[str, ...] = ("dataset", "text_tower")
 
 
@@ -53,6 +54,14 @@ def add(verbs: Any) -> None:
     verb.add_argument("--out", type=Path, help="checkpoint (default: <checkpoint> with .qat for .float)")
 
 
+def _require_qat_name(out: Path) -> None:
+    """The QONNX file's name comes from the checkpoint's; any other name would make one overwrite the other."""
+    from spikeclip_fpga.model.config import ConfigError
+
+    if not out.name.endswith(SUFFIX):
+        raise ConfigError(f"{out}: expected a name ending in {SUFFIX}; give one with --out")
+
+
 def run(args: argparse.Namespace) -> int:
     """Train unless the checkpoint is quantised already; write checkpoint and QONNX."""
     from spikeclip_fpga.model.config import ConfigError
@@ -63,9 +72,10 @@ def run(args: argparse.Namespace) -> int:
     from spikeclip_fpga.quantize.quantizers import BitWidths
     from spikeclip_fpga.quantize.train_qat import train_qat
 
-    if args.checkpoint.name.endswith(".qat.safetensors"):
+    if args.checkpoint.name.endswith(SUFFIX):
         net, meta = load_qat(args.checkpoint)
         out = args.out or args.checkpoint
+        _require_qat_name(out)
     else:
         student, meta = load_student(args.checkpoint)
         layers: dict[str, int] = {}
@@ -74,7 +84,10 @@ def run(args: argparse.Namespace) -> int:
             if not width.isdigit():
                 raise ConfigError(f"--layer-bits: expected LAYER=BITS, got {entry!r}")
             layers[layer] = int(width)
+        bits = BitWidths(hidden=args.bits, layers=layers)
+        bits.require_layers(student.config)
         out = args.out or args.checkpoint.with_name(args.checkpoint.name.replace(".float.", ".qat."))
+        _require_qat_name(out)
         teacher, tower, _ = load_any_teacher(args.teacher, args.tower_weights)
         data = load_data(args, "train")
         vectors = captions(args, data, tower)
@@ -83,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
             data,
             teacher,
             vectors,
-            BitWidths(hidden=args.bits, layers=layers),
+            bits,
             training(args, bf16=False),
             out,
             meta,
@@ -93,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             found = accuracy(embed_images(net, test.images), vectors.numpy(), test.labels)
             print(f"{out}: {found:.2f} % of {len(test)} test images")
     if distributed()[0] == 0:
-        onnx_file = out.with_name(out.name.replace(".qat.safetensors", ".qonnx.onnx"))
+        onnx_file = out.with_name(out.name.replace(SUFFIX, ".qonnx.onnx"))
         provenance = {key: str(meta[key]) for key in PROVENANCE if key in meta}
         write(to_qonnx(net, provenance), onnx_file)
         print(f"{onnx_file}: QONNX graph")

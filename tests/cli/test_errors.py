@@ -114,6 +114,19 @@ def test_unknown_preset_and_layer_bits(tmp_path: Path) -> None:
     checkpoint = ARTIFACTS / "tiny.float.safetensors"
     one_line(spikeclip("quantize", checkpoint, "--layer-bits", "fc2:6", cwd=tmp_path), "LAYER=BITS")
     one_line(spikeclip("quantize", checkpoint, "--bits", "9", cwd=tmp_path), "2 to 8", "9")
+    one_line(spikeclip("quantize", checkpoint, "--layer-bits", "fc2=6", cwd=tmp_path), "fc2", "blocks.0.mlp.fc2")
+
+
+def test_no_file_is_overwritten_by_another(tmp_path: Path) -> None:
+    """Names that would make an output land on its input are refused before anything is written."""
+    plain = tmp_path / "student.safetensors"
+    plain.write_bytes((ARTIFACTS / "tiny.float.safetensors").read_bytes())
+    one_line(spikeclip("quantize", plain, cwd=tmp_path), "student.safetensors", ".qat.safetensors", "--out")
+    graph = tmp_path / "graph.onnx"
+    graph.write_bytes((ARTIFACTS / "tiny.qonnx.onnx").read_bytes())
+    one_line(spikeclip("lower", graph, cwd=tmp_path), "graph.onnx", "--out")
+    assert graph.read_bytes() == (ARTIFACTS / "tiny.qonnx.onnx").read_bytes()
+    assert plain.read_bytes() == (ARTIFACTS / "tiny.float.safetensors").read_bytes()
 
 
 def test_missing_compiler(tmp_path: Path) -> None:
