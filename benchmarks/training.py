@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import snntorch
 import spikingjelly.activation_based.neuron as jelly
@@ -22,6 +23,7 @@ from torch import nn
 
 from spikeclip_fpga.model.config import preset
 from spikeclip_fpga.model.losses import alignment_loss
+from spikeclip_fpga.model.memory import channels_last
 from spikeclip_fpga.model.neuron import LIF
 from spikeclip_fpga.model.spikeclip import SpikeCLIP
 
@@ -81,9 +83,9 @@ NEURONS: dict[str, Callable[[LIF], nn.Module]] = {
 class Bench:
     """One network with one kind of neuron, and the parts of its training step."""
 
-    def __init__(self, kind: str, timesteps: int, batch: int, bf16: bool) -> None:
+    def __init__(self, kind: str, timesteps: int, batch: int, bf16: bool, clock: Callable[[], float]) -> None:
         torch.manual_seed(0)
-        self.net = SpikeCLIP(preset("tiny", timesteps=timesteps)).to(memory_format=torch.channels_last).train()
+        self.net = channels_last(SpikeCLIP(preset("tiny", timesteps=timesteps))).train()
         names = [name for name, module in self.net.named_modules() if isinstance(module, LIF)]
         for name in names:
             module = self.net.get_submodule(name)
@@ -92,7 +94,7 @@ class Bench:
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
         self.images = (torch.rand(batch, 3, 32, 32) * 2 - 1).contiguous(memory_format=torch.channels_last)
         self.target = nn.functional.normalize(torch.randn(batch, 384), dim=1)
-        self.bf16 = bf16
+        self.bf16, self.clock = bf16, clock
         self.currents: list[tuple[nn.Module, torch.Tensor]] = []
         hooks = [self.net.get_submodule(name).register_forward_pre_hook(self._note) for name in names]
         self.step()
@@ -104,35 +106,36 @@ class Bench:
 
     def step(self) -> float:
         """Take one training step and return its seconds."""
-        began = time.perf_counter()
+        began = self.clock()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             vectors = self.net(self.images)
         loss = alignment_loss(vectors.float(), self.target)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        return time.perf_counter() - began
+        return self.clock() - began
 
     def neurons(self) -> float:
         """Run only the neurons, forward and backward, on the currents of a step, and return the seconds."""
         seconds = 0.0
         for module, x in self.currents:
             x.grad = None
-            gradient: torch.Tensor | None = None
-            began = time.perf_counter()
+            began = self.clock()
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 spikes = module(x)
-            seconds += time.perf_counter() - began
+            seconds += self.clock() - began
             gradient = torch.ones_like(spikes)
-            began = time.perf_counter()
+            began = self.clock()
             spikes.backward(gradient)
-            seconds += time.perf_counter() - began
+            seconds += self.clock() - began
         return seconds
 
 
-def measure(rounds: int, timesteps: int, batch: int, bf16: bool) -> dict[str, dict[str, float]]:
+def measure(
+    rounds: int, timesteps: int, batch: int, bf16: bool, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, dict[str, float]]:
     """Return, for each kind of neuron, images/s, speed relative to it, and the neurons' share of the step."""
-    benches = {kind: Bench(kind, timesteps, batch, bf16) for kind in NEURONS}
+    benches = {kind: Bench(kind, timesteps, batch, bf16, clock) for kind in NEURONS}
     steps: dict[str, list[float]] = {kind: [] for kind in NEURONS}
     parts: dict[str, list[float]] = {kind: [] for kind in NEURONS}
     for turn in range(rounds + 1):
@@ -161,16 +164,18 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int, default=4, help="T (default 4)")
     parser.add_argument("--batch", type=int, default=128, help="images a step (default 128)")
     parser.add_argument("--float32", action="store_true", help="train in float32 instead of bfloat16")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--cpu-time", action="store_true", help="count processor time: for a machine that is busy")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
     args = parser.parse_args()
-    result = measure(args.rounds, args.timesteps, args.batch, not args.float32)
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    result = measure(args.rounds, args.timesteps, args.batch, not args.float32, clock)
     if args.json:
-        about = {**vars(args), "threads": torch.get_num_threads(), "torch": torch.__version__}
-        del about["json"]
-        print(json.dumps({"settings": about, "neurons": result}, indent=2))
-        return
-    kind_of = "float32" if args.float32 else "bfloat16"
-    print(f"tiny, T={args.timesteps}, batch {args.batch}, {kind_of}, {torch.get_num_threads()} threads, medians of {args.rounds}")
+        about = {name: value for name, value in vars(args).items() if name != "json"}
+        about |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+        args.json.write_text(json.dumps({"settings": about, "neurons": result}, indent=2) + "\n")
+    settings = f"{'float32' if args.float32 else 'bfloat16'}, {torch.get_num_threads()} threads"
+    measured = f"medians of {args.rounds}, {'processor' if args.cpu_time else 'wall'} time"
+    print(f"tiny, T={args.timesteps}, batch {args.batch}, {settings}, {measured}")
     print(f"{'neuron':14}{'images/s':>10}{'fused faster by':>18}{'neurons':>12}{'faster by':>11}{'share of step':>15}")
     for name, row in result.items():
         print(

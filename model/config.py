@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,11 +43,12 @@ class NeuronConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.beta <= 1.0:
             raise ConfigError(f"neuron.beta: expected 0 to 1, got {self.beta}")
-        if self.v_threshold <= 0 or self.v_threshold_attention <= 0:
-            raise ConfigError("neuron.v_threshold: expected thresholds above 0")
+        for name in ("v_threshold", "v_threshold_attention", "surrogate_alpha"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"neuron.{name}: expected a number above 0, got {getattr(self, name)}")
         if self.reset not in ("subtract", "zero"):
             raise ConfigError(f"neuron.reset: expected 'subtract' or 'zero', got {self.reset!r}")
-        if self.tau is not None and self.tau < 1.0:
+        if self.tau is not None and not 1.0 <= self.tau < math.inf:
             raise ConfigError(f"neuron.tau: expected 1 or more, got {self.tau}")
         if not 1 <= self.leak_bits <= 10:
             raise ConfigError(f"neuron.leak_bits: expected 1 to 10, got {self.leak_bits}")
@@ -106,6 +108,16 @@ class ModelConfig:
                 "pool_order: 'spike' pools spikes, and the last convolution has no neuron; "
                 "set pool_after's last entry to 0"
             )
+        if set(self.pool_after) - {0, 1}:
+            raise ConfigError(f"pool_after: expected one 0 or 1 for each convolution, got {self.pool_after}")
+        counts = {
+            name: getattr(self, name) for name in ("image_size", "in_channels", "heads", "mlp_ratio", "embed_dim")
+        }
+        for name, count in {**counts, "conv_channels": min(self.conv_channels)}.items():
+            if count < 1:
+                raise ConfigError(f"{name}: expected 1 or more, got {count}")
+        if self.depth < 0:
+            raise ConfigError(f"depth: expected 0 or more, got {self.depth}")
         if self.dim % self.heads:
             raise ConfigError(f"heads: expected a divisor of the width {self.dim}, got {self.heads}")
         if self.readout not in ("tdw", "mean", "ad", "ar"):

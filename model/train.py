@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import checkpoint
-from .config import ModelConfig
+from .config import ConfigError, ModelConfig
 from .data import ImageSet
 from .data.input import to_input
 from .losses import alignment_loss, dual_loss
@@ -86,7 +86,12 @@ def train_student(
 def load_student(path: Path) -> tuple[SpikeCLIP, dict[str, Any]]:
     """Return the network of a float checkpoint, ready to run, and its meta data."""
     tensors, meta = checkpoint.load(path, "float")
-    net = SpikeCLIP(ModelConfig.from_json(meta["config"]))
+    try:
+        net = SpikeCLIP(ModelConfig.from_json(meta["config"]))
+    except (KeyError, ConfigError) as error:
+        raise checkpoint.CheckpointError(
+            f"{path}: no usable configuration in its header ({error}); make it again with `spikeclip train`"
+        ) from error
     checkpoint.load_into(net, tensors, path)
     return channels_last(net).eval(), meta
 

@@ -82,8 +82,8 @@ def lower_file(source: Path, target: Path, check_images: np.ndarray) -> Iterator
 
     Yields the name of each pass once it is checked. Nothing is written unless all of them are.
     """
-    if target.suffix != ".onnx":
-        raise LoweringError(f"{target}: expected a name ending in .onnx")
+    if target.suffix != ".onnx" or target.resolve() == source.resolve():
+        raise LoweringError(f"{target}: expected a name ending in .onnx, other than {source.name}; give one with --out")
     model = read_qonnx(source)
     provenance = {k: model.get_metadata_prop(k) for k in ("dataset", "text_tower")}
     lowered = model

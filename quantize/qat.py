@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from spikeclip_fpga.model import checkpoint
 from spikeclip_fpga.model.attention import LinearBN, SpikingMLP, SpikingSelfAttention, split_heads
-from spikeclip_fpga.model.config import ModelConfig
+from spikeclip_fpga.model.config import ConfigError, ModelConfig
 from spikeclip_fpga.model.data.input import PIXEL_SCALE
 from spikeclip_fpga.model.memory import channels_last
 from spikeclip_fpga.model.readout import Readout
@@ -204,6 +204,13 @@ class QatReadout(nn.Module):
         # The largest sum any time weights allow, brought down to a signed word of bits.readout.
         largest = self.tokens * self.timesteps * self.top
         self.shift = max(0, largest.bit_length() - (bits.readout - 1))
+        # z is at most ``highest``; beyond 2^24 float32 no longer holds every integer of the product.
+        highest, weight = min(largest, 2 ** (bits.readout - 1)), 2 ** (bits.weight("readout.project") - 1)
+        if config.dim * highest * weight >= 2**24:
+            raise ConfigError(
+                f"bit width of readout: {bits.readout} bits times {bits.weight('readout.project')} over {config.dim} "
+                "channels exceeds the 24 bits float32 holds; lower readout or last"
+            )
         quant = projection_weight(bits.weight("readout.project"))
         self.project = qnn.QuantLinear(config.dim, config.embed_dim, bias=False, **quant)
         self.project.weight.data = layer.project.weight.detach().clone()
@@ -270,6 +277,12 @@ def save_qat(net: QatSpikeCLIP, path: Path, meta: dict[str, Any]) -> None:
 def load_qat(path: Path) -> tuple[QatSpikeCLIP, dict[str, Any]]:
     """Return the network of a quantisation-aware checkpoint, ready to run, and its meta data."""
     tensors, meta = checkpoint.load(path, "qat")
-    net = QatSpikeCLIP(SpikeCLIP(ModelConfig.from_json(meta["config"])), BitWidths.from_json(meta["bits"]))
+    try:
+        config, bits = ModelConfig.from_json(meta["config"]), BitWidths.from_json(meta["bits"])
+    except (KeyError, ConfigError) as error:
+        raise checkpoint.CheckpointError(
+            f"{path}: no usable configuration in its header ({error}); make it again with `spikeclip quantize`"
+        ) from error
+    net = QatSpikeCLIP(SpikeCLIP(config), bits)
     checkpoint.load_into(net, tensors, path)
     return channels_last(net).eval(), meta

@@ -10,7 +10,7 @@ from typing import Any
 from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from brevitas.quant.fixed_point import Int8WeightPerChannelFixedPoint
 
-from spikeclip_fpga.model.config import ConfigError
+from spikeclip_fpga.model.config import ConfigError, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class BitWidths:
         for name, bits in {"first": self.first, "hidden": self.hidden, "last": self.last, **self.layers}.items():
             if not 2 <= bits <= 8:
                 raise ConfigError(f"bit width of {name}: expected 2 to 8, got {bits}")
+        for name, bits in {"time_weight": self.time_weight, "readout": self.readout}.items():
+            if not 2 <= bits <= 16:
+                raise ConfigError(f"bit width of {name}: expected 2 to 16, got {bits}")
         if not 0 <= self.residual_frac <= 12:
             raise ConfigError(f"residual_frac: expected 0 to 12, got {self.residual_frac}")
 
@@ -46,6 +49,15 @@ class BitWidths:
             return self.first
         return self.last if layer == "readout.project" else self.hidden
 
+    def require_layers(self, config: ModelConfig) -> None:
+        """Raise ConfigError if an exception names a layer that a network of ``config`` does not have."""
+        parts = ("attention.q", "attention.k", "attention.v", "attention.proj", "mlp.fc1", "mlp.fc2")
+        known = [f"tokenizer.{i}" for i in range(len(config.conv_channels))]
+        known += [f"blocks.{i}.{part}" for i in range(config.depth) for part in parts] + ["readout.project"]
+        for name in self.layers:
+            if name not in known:
+                raise ConfigError(f"bit width of {name}: no such layer; expected one of {', '.join(known)}")
+
     def to_json(self) -> str:
         """Return the table as JSON."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
@@ -55,7 +67,7 @@ class BitWidths:
         """Rebuild the table; raise ConfigError on a field this version does not know."""
         try:
             return cls(**json.loads(text))
-        except TypeError as error:
+        except (TypeError, json.JSONDecodeError) as error:
             raise ConfigError(f"bit widths: not of this version ({error})") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def train_qat(
 
     Always in float32: bfloat16 cannot hold the accumulators exactly. ``config.epochs`` of 0 only quantises.
     """
+    config = dataclasses.replace(config, bf16=False)
     torch.manual_seed(config.seed)
     qat = channels_last(QatSpikeCLIP(net, bits))
     if config.epochs > 0:

@@ -102,7 +102,7 @@ class _Packer:
 
     def _name(self, node: NodeProto, op: str) -> str:
         """Return a name that says which layer of the network ``node`` is: its module's path, made unique."""
-        scopes = next((ast.literal_eval(p.value) for p in node.metadata_props if p.key == SCOPES), [])
+        scopes: list[str] = next((ast.literal_eval(p.value) for p in node.metadata_props if p.key == SCOPES), [])
         scope = (scopes[-2] if len(scopes) > 1 else "").removesuffix(".lif")
         taken = {n.name for n in self.nodes}
         candidates = (scope, f"{scope}.{op}", *(f"{scope}.{op}_{i}" for i in range(len(self.nodes) + 1)))

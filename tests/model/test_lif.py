@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from spikeclip_fpga.model.config import NeuronConfig
 from spikeclip_fpga.model.neuron import LIF
 
@@ -184,7 +185,7 @@ def test_bfloat16_currents_drive_a_float32_membrane() -> None:
 
 
 def test_other_types_are_refused() -> None:
-    with pytest.raises(TypeError, match="expected float32 or bfloat16 currents, got torch.float64"):
+    with pytest.raises(TypeError, match=r"expected float32 or bfloat16 currents, got torch\.float64"):
         fire(torch.zeros(1, 1, dtype=torch.float64), NeuronConfig())
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+
 from spikeclip_fpga.model.config import NeuronConfig
 from spikeclip_fpga.model.neuron import LIF
 
@@ -44,11 +45,15 @@ def unrolled(currents: torch.Tensor, neuron: NeuronConfig, threshold: float) -> 
     return torch.stack(out)
 
 
-def gradients(currents: torch.Tensor, weight: torch.Tensor, neuron: NeuronConfig, broadcast: bool) -> tuple[Any, Any, Any]:
+def gradients(
+    currents: torch.Tensor, weight: torch.Tensor, neuron: NeuronConfig, broadcast: bool
+) -> tuple[Any, Any, Any]:
     """Return (reference, fused, spikes' equality) for the loss sum(weight * spikes)."""
     steps = weight.shape[0]
     reference = currents.clone().requires_grad_()
-    spikes = unrolled(reference.expand(steps, *currents.shape[1:]) if broadcast else reference, neuron, neuron.v_threshold)
+    spikes = unrolled(
+        reference.expand(steps, *currents.shape[1:]) if broadcast else reference, neuron, neuron.v_threshold
+    )
     (spikes * weight).sum().backward()
     fused = currents.clone().requires_grad_()
     found = LIF(neuron, steps, broadcast=broadcast)(fused)
@@ -109,6 +114,16 @@ def test_bfloat16(reset: Reset, detach: bool, broadcast: bool) -> None:
     assert fused.grad is not None and fused.grad.dtype == torch.bfloat16
     # Slopes, membranes and results each carry 8 significant bits.
     torch.testing.assert_close(fused.grad.float(), expected, rtol=0.03, atol=0.03)
+
+
+def test_bfloat16_rounds_to_nearest() -> None:
+    generator = torch.Generator().manual_seed(8)
+    currents = torch.randn(1, 4000, generator=generator).bfloat16().requires_grad_()
+    weight = torch.randn(1, 4000, generator=generator).bfloat16()
+    LIF(NeuronConfig(), 1)(currents).backward(weight)
+    z = torch.tensor(math.pi / 2) * 2 * (currents.detach().float() - 1)
+    slope = (1 / (1 + z * z)).bfloat16()  # alpha 2
+    assert currents.grad is not None and torch.equal(currents.grad, weight * slope)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "expanded"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from spikeclip_fpga.model import trainer
 from spikeclip_fpga.model.checkpoint import CheckpointError
 from spikeclip_fpga.model.checkpoint import load as load_checkpoint
@@ -80,7 +82,7 @@ def test_the_cosine_schedule() -> None:
     rates = [learning_rate(config, step, 100, 20) for step in range(100)]
     assert rates[0] == pytest.approx(2e-4) and max(rates) == rates[9]
     assert rates[50] == pytest.approx(1e-3) and 0 < rates[99] < 1e-5
-    assert all(a > b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[9:]))
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path: Path) -> None:
@@ -165,7 +167,8 @@ class Teacher:
         return torch.nn.functional.normalize((colour @ matrix).float() + 0.1, dim=-1)
 
 rng = np.random.default_rng(1)
-data = ImageSet("noise", "train", rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8), rng.integers(0, 4, 256), tuple("abcd"))
+images = rng.integers(0, 256, (256, 32, 32, 3), dtype=np.uint8)
+data = ImageSet("noise", "train", images, rng.integers(0, 4, 256), tuple("abcd"))
 captions = torch.nn.functional.normalize(torch.randn(4, 6, generator=torch.Generator().manual_seed(5)), dim=-1)
 model = ModelConfig(preset="test", conv_channels=(4, 8, 8), depth=1, heads=2, embed_dim=6, timesteps=2)
 config = TrainConfig(epochs=epochs, batch_size=32, lr=5e-3, warmup_steps=2, seed=3, save_every=save_every)
@@ -189,20 +192,20 @@ def start(tmp_path: Path, *command: str) -> subprocess.Popen[str]:
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
     """SIGKILL in the middle of a run; the repeated command resumes from the last saved state."""
     out, state = tmp_path / "net", tmp_path / "net.state"
-    process = start(tmp_path, "SCRIPT", str(out), "40", "3")
-    deadline = time.monotonic() + 120
+    process = start(tmp_path, "SCRIPT", str(out), "15", "3")
+    deadline = time.monotonic() + 600
     while not state.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     step = int(load_checkpoint(state, "state")[1]["step"])
-    assert 0 < step < 320 and not out.exists()
-    resumed = start(tmp_path, "SCRIPT", str(out), "40", "3")
-    output, _ = resumed.communicate(timeout=200)
+    assert 0 < step < 120 and not out.exists()
+    resumed = start(tmp_path, "SCRIPT", str(out), "15", "3")
+    output, _ = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, output
-    whole = start(tmp_path, "SCRIPT", str(tmp_path / "whole"), "40", "1000")
-    output, _ = whole.communicate(timeout=200)
+    whole = start(tmp_path, "SCRIPT", str(tmp_path / "whole"), "15", "1000")
+    output, _ = whole.communicate(timeout=600)
     assert whole.returncode == 0, output
     assert same(load_checkpoint(out, "float")[0], load_checkpoint(tmp_path / "whole", "float")[0])
     assert not state.exists()
@@ -213,15 +216,12 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     out = tmp_path / "net"
     rendezvous = ["--standalone", "--nnodes", "1", "--nproc_per_node", "2"]
     process = start(tmp_path, "-m", "torch.distributed.run", *rendezvous, "SCRIPT", str(out), "1", "4")
-    output, _ = process.communicate(timeout=200)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     states = [torch.load(f"{out}.rank{rank}", weights_only=True) for rank in range(2)]
     assert len(states[0]) > 20 and same(*states)
     assert same(states[0], load_checkpoint(out, "float")[0])
-    alone = start(tmp_path, "SCRIPT", str(tmp_path / "alone"), "1", "4")
-    output, _ = alone.communicate(timeout=200)
-    assert alone.returncode == 0, output
-    single = load_checkpoint(tmp_path / "alone", "float")[0]
+    single = train(tmp_path / "alone", dataclasses.replace(SHORT, epochs=1))
     # Same batches, other augmentation and batch statistics: near, not equal.
     distance = torch.cat([(single[k].float() - states[0][k].float()).flatten() for k in single if "weight" in k])
     assert 0 < float(distance.abs().mean()) < 0.05

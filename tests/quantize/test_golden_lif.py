@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 from qonnx.custom_op.registry import getCustomOp
+
 from spikeclip_fpga.model.config import NeuronConfig
 from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.layers import DOMAIN, IntLIF
@@ -38,14 +39,20 @@ def equations(
     return spikes, membranes
 
 
-def equations_f64(currents: np.ndarray, threshold: np.ndarray, bias: np.ndarray, beta: float, reset: str, frac_bits: int) -> np.ndarray:
+def equations_f64(
+    currents: np.ndarray, threshold: np.ndarray, bias: np.ndarray, beta: float, reset: str, frac_bits: int
+) -> np.ndarray:
     """Run neurons (n, C, T) in float64, whose 53 bits hold every value here exactly."""
     k = LEAKS[beta]
     v, s = np.zeros(currents.shape[:-1]), np.zeros(currents.shape[:-1])
     out = np.zeros(currents.shape)
     for t in range(currents.shape[-1]):
         leaked = np.floor(v * k / 32)
-        v = currents[..., t] * 2.0**frac_bits + bias + (leaked - s * threshold if reset == "subtract" else leaked * (1 - s))
+        v = (
+            currents[..., t] * 2.0**frac_bits
+            + bias
+            + (leaked - s * threshold if reset == "subtract" else leaked * (1 - s))
+        )
         s = (v >= threshold).astype(float)
         out[..., t] = s
     return out
@@ -127,6 +134,13 @@ def test_golden_equals_fractions(data: st.DataObject) -> None:
             run_golden(currents, threshold, bias, membrane_bits=bits - 1, **about)
 
 
+@pytest.mark.parametrize(("value", "bits"), [(7, 4), (8, 5), (-8, 4), (-9, 5)])
+def test_the_ends_of_twos_complement(value: int, bits: int) -> None:
+    assert run_golden([value], membrane_bits=bits) == int(value >= 8)
+    with pytest.raises(golden.RangeError, match=f"membrane {value} to {value} at step 0 does not fit {bits - 1} bits"):
+        run_golden([value], membrane_bits=bits - 1)
+
+
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 @pytest.mark.parametrize("beta", LEAKS)
 def test_twenty_thousand_sequences_equal_float64(beta: float, reset: str) -> None:
@@ -156,7 +170,14 @@ def test_broadcast_equals_repeating(steps: int) -> None:
 
 
 def int_lif(
-    accumulators: np.ndarray, scale: np.ndarray, bias: np.ndarray, neuron: NeuronConfig, *, dims: int, broadcast: bool, frac_bits: int
+    accumulators: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    neuron: NeuronConfig,
+    *,
+    dims: int,
+    broadcast: bool,
+    frac_bits: int,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Run IntLIF on (B, P, C, T) accumulators, or (B, P, C); return spikes (B, P, C, T) and its integer constants."""
     steps = 1 if broadcast else accumulators.shape[-1]
@@ -235,9 +256,13 @@ def test_images_do_not_depend_on_their_neighbours() -> None:
         np.testing.assert_array_equal(golden.unpack(words, 3), together[i])
 
 
-def onnx_lif(x: np.ndarray, inverse_scale: np.ndarray, threshold: np.ndarray, bias: np.ndarray, **attributes: Any) -> np.ndarray:
+def onnx_lif(
+    x: np.ndarray, inverse_scale: np.ndarray, threshold: np.ndarray, bias: np.ndarray, **attributes: Any
+) -> np.ndarray:
     """Execute one node LIF of version 1 in QONNX."""
-    node = helper.make_node("LIF", ["x", "inverse_scale", "threshold", "bias"], ["spikes"], name="lif", domain=DOMAIN, **attributes)
+    node = helper.make_node(
+        "LIF", ["x", "inverse_scale", "threshold", "bias"], ["spikes"], name="lif", domain=DOMAIN, **attributes
+    )
     values = {"x": x, "inverse_scale": inverse_scale, "threshold": threshold, "bias": bias}
     context = {k: np.asarray(v, np.float32) for k, v in values.items()}
     getCustomOp(node).execute_node(context, None)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from spikeclip_fpga.model.config import NeuronConfig
 from spikeclip_fpga.model.neuron import LIF
 from spikeclip_fpga.quantize.layers import GridBias, IntLIF, ste_floor, ste_round
