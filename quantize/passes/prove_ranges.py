@@ -7,8 +7,6 @@ can leave these ranges, so hardware of these widths never saturates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from onnx import NodeProto
 from qonnx.core.datatype import DataType
@@ -16,21 +14,8 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 
+from ..ranges import Interval, membrane, signed_bits, weighted
 from .errors import LoweringError
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Per-channel bounds (C,) of a tensor; ``words`` for spike words."""
-
-    low: np.ndarray
-    high: np.ndarray
-    words: bool = False
-
-
-def signed_bits(low: int, high: int) -> int:
-    """Return the width of the two's-complement word that holds low to high."""
-    return max(int(high).bit_length(), int(-low - 1).bit_length() if low < 0 else 0) + 1
 
 
 def integer_type(low: int, high: int) -> DataType:
@@ -72,54 +57,12 @@ def _integers(model: ModelWrapper, name: str) -> np.ndarray:
     return value.astype(np.int64)
 
 
-def _weighted(x: Interval, weight: np.ndarray) -> Interval:
-    """Bounds of sum_c w[m, ..., c] x[c] per output m; x is 0..1 for spikes, and padding is 0."""
-    low = np.minimum(0, np.zeros_like(x.low) if x.words else x.low)
-    high = np.maximum(0, np.ones_like(x.high) if x.words else x.high)
-    positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
-    axes = tuple(range(1, weight.ndim))
-    return Interval((positive * low + negative * high).sum(axes), (positive * high + negative * low).sum(axes))
-
-
-def membrane(
-    low: np.ndarray,
-    high: np.ndarray,
-    threshold: np.ndarray,
-    *,
-    timesteps: int,
-    leak_k: int,
-    leak_n: int,
-    subtract: bool,
-) -> tuple[int, int]:
-    """Return bounds of V over T steps for drives between ``low`` and ``high`` (in membrane units, bias included).
-
-    A neuron that has not fired carries at most threshold - 1 into the next step; one that has fired
-    (V >= threshold) carries the leaked V less the threshold, or nothing after a hard reset.
-    """
-    v_low, v_high = low.astype(object), high.astype(object)
-    lowest, highest = v_low.min(), v_high.max()
-    for _ in range(timesteps - 1):
-        quiet_high = np.minimum(v_high, threshold - 1) * leak_k >> leak_n
-        quiet_low = v_low * leak_k >> leak_n
-        if subtract:
-            fired_high = (v_high * leak_k >> leak_n) - threshold
-            fired_low = (threshold.astype(object) * leak_k >> leak_n) - threshold
-        else:
-            fired_high = fired_low = np.zeros_like(v_high)
-        can_fire = v_high >= threshold
-        carry_high = np.where(can_fire, np.maximum(quiet_high, fired_high), quiet_high)
-        carry_low = np.where(can_fire, np.minimum(quiet_low, fired_low), quiet_low)
-        v_low, v_high = low + carry_low, high + carry_high
-        lowest, highest = min(lowest, v_low.min()), max(highest, v_high.max())
-    return int(lowest), int(highest)
-
-
 def _bounds(
     model: ModelWrapper, node: NodeProto, inputs: list[Interval], constants: list[np.ndarray], timesteps: int
 ) -> Interval:
     x, op = inputs[0], node.op_type
     if op in ("Conv", "SpikeConv", "SpikeLinear"):
-        return _weighted(x, constants[0])
+        return weighted(x, constants[0])
     if op in ("MaxPool", "OrPool", "Tokens"):
         return x
     if op == "Align":
@@ -153,6 +96,6 @@ def _bounds(
         low = (tokens * np.minimum(time_weight, 0).sum() + half) >> shift
         high = (tokens * np.maximum(time_weight, 0).sum() + half) >> shift
         channels = weight.shape[1]
-        y = _weighted(Interval(np.full(channels, low), np.full(channels, high)), weight)
+        y = weighted(Interval(np.full(channels, low), np.full(channels, high)), weight)
         return Interval(y.low + bias, y.high + bias)
     raise LoweringError(f"{node.name}: no bounds for {op}")

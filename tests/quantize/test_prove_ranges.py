@@ -16,8 +16,10 @@ from spikeclip_fpga.model.config import ModelConfig
 from spikeclip_fpga.quantize.export import to_qonnx
 from spikeclip_fpga.quantize.lower import lower, to_network
 from spikeclip_fpga.quantize.network import Node
-from spikeclip_fpga.quantize.passes.prove_ranges import integer_type, membrane, signed_bits
+from spikeclip_fpga.quantize.passes.prove_ranges import integer_type
+from spikeclip_fpga.quantize.ranges import membrane, signed_bits
 from spikeclip_fpga.quantize.qat import QatSpikeCLIP
+from spikeclip_fpga.quantize.ranges import membrane, signed_bits
 
 
 def membranes(drives: tuple[int, ...], threshold: int, leak_k: int, leak_n: int, subtract: bool) -> list[int]:

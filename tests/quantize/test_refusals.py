@@ -203,6 +203,23 @@ def test_a_failing_write_leaves_nothing(exported: ModelWrapper, tmp_path: Path) 
     assert (tmp_path / "net.onnx").read_bytes() == b"old"
 
 
+def test_a_failing_save_of_a_network_leaves_nothing(
+    integer: IntNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net"
+    network.save(integer, path)
+    before = path.read_bytes()
+
+    def fail(tensors: Any, partial: Path, metadata: Any) -> None:
+        partial.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(network, "save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        network.save(dataclasses.replace(integer, meta={**integer.meta, "new": 1}), path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["net"]
+
+
 def test_integer_network_files(integer: IntNetwork, tmp_path: Path) -> None:
     path = tmp_path / "net.int.safetensors"
     with pytest.raises(NetworkError) as info:

@@ -1,0 +1,1 @@
+"""From the integer graph to hardware: operators in SystemVerilog, simulated and proven equal to golden."""

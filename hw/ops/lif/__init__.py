@@ -1,0 +1,5 @@
+"""Leaky integrate-and-fire neurons."""
+
+from .op import Lif
+
+__all__ = ["Lif"]

@@ -1,0 +1,5 @@
+"""Matrix times spikes."""
+
+from .op import SpikeMvau
+
+__all__ = ["SpikeMvau"]
