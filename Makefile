@@ -7,7 +7,7 @@ RUN := $(VENV)/bin
 # Threads that spin while they wait halve the speed of a shared machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-ROOMS := cli host ladder model quantize
+ROOMS := cli host hw ladder model quantize
 
 .PHONY: help setup setup-board demo test test-fast lint types bench clean
 

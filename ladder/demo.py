@@ -64,7 +64,7 @@ def table(report: dict[str, Any]) -> str:
     compared = {"qonnx": "qat_vs_qonnx", "integer": "qonnx_vs_integer", "golden": "golden_vs_fast"}
     for level, count in report["n_images_by_level"].items():
         share = report["accuracy"].get(level)
-        differs = "float rounding" if level == "qat" else ""
+        differs = "(quantised)" if level == "qat" else ""
         if level in compared:
             differs = f"{report['mismatches'][compared[level]]} elements"
         rows.append(

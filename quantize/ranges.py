@@ -22,7 +22,7 @@ class Interval:
 
 def signed_bits(low: int, high: int) -> int:
     """Return the width of the two's-complement word that holds low to high."""
-    return max(int(high).bit_length(), int(-low - 1).bit_length() if low < 0 else 0) + 1
+    return max(int(high).bit_length() if high > 0 else 0, int(-low - 1).bit_length() if low < 0 else 0) + 1
 
 
 def weighted(x: Interval, weight: np.ndarray) -> Interval:

@@ -17,7 +17,6 @@ from spikeclip_fpga.quantize.export import to_qonnx
 from spikeclip_fpga.quantize.lower import lower, to_network
 from spikeclip_fpga.quantize.network import Node
 from spikeclip_fpga.quantize.passes.prove_ranges import integer_type
-from spikeclip_fpga.quantize.ranges import membrane, signed_bits
 from spikeclip_fpga.quantize.qat import QatSpikeCLIP
 from spikeclip_fpga.quantize.ranges import membrane, signed_bits
 
@@ -155,3 +154,11 @@ def test_every_value_of_a_network_lies_in_its_type(
         kind = graph.get_tensor_datatype(name)
         assert kind != DataType["FLOAT32"] and kind.is_integer()
         assert kind.allowed(low) and kind.allowed(high), (name, kind, low, high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bits"), [(-8, -8, 4), (-8, 7, 4), (0, 0, 1), (-1, 0, 1), (-9, -3, 5), (3, 8, 5)]
+)
+def test_signed_bits_is_the_narrowest_word(low: int, high: int, bits: int) -> None:
+    assert signed_bits(low, high) == bits
+    assert -(2 ** (bits - 1)) <= low <= high < 2 ** (bits - 1)

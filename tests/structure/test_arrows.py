@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("cli", "host", "ladder", "model", "quantize")
+ROOMS = ("cli", "host", "hw", "ladder", "model", "quantize")
 # What the board reads, in numpy alone.
 BOARD_SAFE = {"golden", "network", "labelset"}
 MAY_IMPORT: dict[str, dict[str, set[str] | None]] = {
     "model": {"model": None, "quantize": {"labelset"}, "host": {"images"}},
     "quantize": {"quantize": None, "model": None},
     "host": {"host": None, "quantize": BOARD_SAFE | {"runner"}},
+    "hw": {"hw": None, "quantize": {"golden", "network", "ranges"}},
     "ladder": {"ladder": None, "quantize": None, "model": None, "host": None},
     "cli": {"cli": None, "ladder": None, "quantize": None, "model": None, "host": None},
 }

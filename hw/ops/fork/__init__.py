@@ -1,0 +1,5 @@
+"""Copies of a stream."""
+
+from .op import Fork
+
+__all__ = ["Fork"]

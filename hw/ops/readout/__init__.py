@@ -1,0 +1,5 @@
+"""Token sum and time-dependent weights."""
+
+from .op import Readout
+
+__all__ = ["Readout"]

@@ -1,0 +1,5 @@
+"""Sum of two residual streams."""
+
+from .op import ResidualAdd
+
+__all__ = ["ResidualAdd"]

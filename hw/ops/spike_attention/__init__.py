@@ -1,0 +1,5 @@
+"""Spiking self-attention."""
+
+from .op import SpikeAttention
+
+__all__ = ["SpikeAttention"]

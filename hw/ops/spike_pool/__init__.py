@@ -1,0 +1,5 @@
+"""Pooling of windows."""
+
+from .op import SpikePool
+
+__all__ = ["SpikePool"]
