@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -92,13 +93,13 @@ def _fetch_debian(target: Path) -> str | None:
         return "no apt-get or dpkg-deb"
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            _run(["apt-get", "download", DEBIAN_PACKAGE], scratch)
+            _download_debian(scratch)
             for archive in Path(scratch).glob("*.deb"):
                 _run(["dpkg-deb", "-x", str(archive), scratch], scratch)
             target.mkdir(parents=True, exist_ok=True)
             for stem in SHA256:
                 packed = Path(scratch) / DEBIAN_FOLDER.relative_to("/") / f"{stem}.gz"
-                partial = target / f"{stem}.gz.part"
+                partial = target / f"{stem}.gz.{os.getpid()}.part"
                 shutil.copyfile(packed, partial)
                 partial.replace(target / f"{stem}.gz")
         except subprocess.CalledProcessError as error:
@@ -107,6 +108,27 @@ def _fetch_debian(target: Path) -> str | None:
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"{DEBIAN_PACKAGE}: {error}"
     return None
+
+
+def _download_debian(folder: str) -> None:
+    """Put Debian's package into ``folder``; fetch package lists of our own if the machine has none (a new image)."""
+    try:
+        _run(["apt-get", "download", DEBIAN_PACKAGE], folder)
+    except subprocess.CalledProcessError:
+        lists, cache = Path(folder) / "lists", Path(folder) / "cache"
+        for path in (lists / "partial", cache / "archives" / "partial"):
+            path.mkdir(parents=True)
+        private = [
+            "apt-get",
+            "-o",
+            f"Dir::State::lists={lists}",
+            "-o",
+            f"Dir::Cache={cache}",
+            "-o",
+            "APT::Sandbox::User=",
+        ]
+        _run([*private, "update"], folder)
+        _run([*private, "download", DEBIAN_PACKAGE], folder)
 
 
 def _run(command: list[str], folder: str) -> None:
