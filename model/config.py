@@ -94,7 +94,12 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.timesteps <= 16:
             raise ConfigError(f"timesteps: expected 1 to 16, got {self.timesteps}")
-        if len(self.conv_channels) < 1 or len(self.pool_after) != len(self.conv_channels):
+        if len(self.conv_channels) < 2:
+            raise ConfigError(
+                f"conv_channels: expected 2 convolutions or more (the first one's neurons repeat the image "
+                f"over T), got {self.conv_channels}"
+            )
+        if len(self.pool_after) != len(self.conv_channels):
             raise ConfigError(
                 "pool_after: expected one 0 or 1 for each of the "
                 f"{len(self.conv_channels)} convolutions, got {self.pool_after}"

@@ -118,7 +118,7 @@ def train_teacher(data: ImageSet, tower: TextTower, config: TrainConfig, out: Pa
             align = 1 - (vectors * caption[labels]).sum(1).mean()
             return F.cross_entropy(logits, labels, label_smoothing=0.05) + 0.5 * align, logits
 
-    identity = f"teacher {data.name} {tower.name} {width} {config}"
+    identity = f"teacher {data.name} {tower.name} {width}"
     fit(
         module,
         step_loss,

@@ -52,13 +52,10 @@ class Tokenizer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.timesteps = config.timesteps
         self.stages = nn.ModuleList(ConvStage(config, i) for i in range(len(config.conv_channels)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the residual stream's first value."""
-        if len(self.stages) == 1:  # no neuron has repeated the image yet
-            x = x.repeat(self.timesteps, 1, 1, 1)
         for stage in self.stages:
             x = stage(x)
         return x.permute(0, 2, 3, 1).flatten(1, 2)

@@ -58,15 +58,15 @@ def train_student(
     The first ``align_share`` of the steps aligns embeddings, the rest fine-tunes with the dual loss.
     """
     if model.embed_dim != teacher.embed_dim or captions.shape[1] != teacher.embed_dim:
-        raise ValueError(
-            f"embedding width: student {model.embed_dim}, teacher {teacher.embed_dim}, labels {captions.shape[1]}; "
-            "set --embed-dim to the teacher's"
+        raise ConfigError(
+            f"embed_dim: student {model.embed_dim}, teacher {teacher.embed_dim}, labels {captions.shape[1]}; "
+            "give the student the teacher's, and labels of the teacher's text tower"
         )
     torch.manual_seed(config.seed)
     net = channels_last(SpikeCLIP(model))
     steps = max(1, round(config.epochs * (len(data) // config.batch_size)))
     loss = distillation_loss(teacher, captions, round(align_share * steps), alpha)
-    identity = f"student {data.name} {model} {config} {align_share} {alpha}"
+    identity = f"student {data.name} {model} {align_share} {alpha} {meta} {tuple(captions.shape)}"
     fit(
         net,
         loss,

@@ -8,6 +8,8 @@ bits as one that was never interrupted.
 from __future__ import annotations
 
 import atexit
+import dataclasses
+import hashlib
 import math
 import os
 import time
@@ -22,6 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from . import checkpoint
+from .config import ConfigError
 from .data.input import augment
 
 Schedule = Literal["cosine", "paper"]
@@ -77,6 +80,14 @@ def _batch(order_seed: int, n: int, step: int, size: int) -> torch.Tensor:
     return order[position * size : (position + 1) * size]
 
 
+def _fingerprint(images: torch.Tensor, labels: torch.Tensor, config: TrainConfig) -> str:
+    """Return what of the data and the settings the result depends on, in short."""
+    digest = hashlib.sha256(labels.numpy().tobytes())
+    digest.update(images[:: max(1, len(images) // 64)].contiguous().numpy().tobytes())
+    settings = dataclasses.replace(config, save_every=0, max_steps=None)
+    return f"{settings} {len(images)} images {digest.hexdigest()[:16]}"
+
+
 def _state_tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     tensors = {f"model.{k}": v for k, v in module.state_dict().items()}
     names: dict[torch.Tensor, str] = {p: n for n, p in module.named_parameters()}
@@ -126,11 +137,11 @@ def fit(
     """
     rank, world = distributed()
     if config.batch_size % world:
-        raise ValueError(f"batch size: expected a multiple of the {world} processes, got {config.batch_size}")
+        raise ConfigError(f"batch size: expected a multiple of the {world} processes, got {config.batch_size}")
     state_path = out.with_name(out.name + ".state")
     steps_per_epoch = max(1, len(images) // config.batch_size)
     if len(images) < config.batch_size:
-        raise ValueError(f"batch size: expected at most the {len(images)} training images, got {config.batch_size}")
+        raise ConfigError(f"batch size: expected at most the {len(images)} training images, got {config.batch_size}")
     steps = max(1, round(config.epochs * steps_per_epoch))
     decayed = [p for p in module.parameters() if p.requires_grad and p.dim() > 1]
     plain = [p for p in module.parameters() if p.requires_grad and p.dim() <= 1]
@@ -139,6 +150,7 @@ def fit(
         lr=config.lr,
         fused=True,
     )
+    identity = f"{identity} {_fingerprint(images, labels, config)} processes {world}"
     start = _restore(module, optimiser, state_path, identity) if state_path.exists() else 0
     wrapped = nn.parallel.DistributedDataParallel(module) if world > 1 else module
     module.train()

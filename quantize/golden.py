@@ -25,6 +25,8 @@ class RangeError(ArithmeticError):
 
 def pack(spikes: Array) -> Array:
     """Return words (..., C) uint16 from spikes (..., C, T) of 0 and 1; bit t is step t. 1 <= T <= 16."""
+    if not 1 <= spikes.shape[-1] <= 16:
+        raise ValueError(f"spikes: expected 1 to 16 steps on the last axis, got {spikes.shape[-1]}")
     weights = (1 << np.arange(spikes.shape[-1])).astype(np.uint16)
     return (spikes.astype(np.uint16) * weights).sum(-1, dtype=np.uint16)
 

@@ -81,6 +81,8 @@ class _IntLIFFunction(torch.autograd.Function):
 class IntLIF(nn.Module):
     """The integer neuron of golden.lif inside a float network; bias is learnt.
 
+    The gradient never goes through the reset (``NeuronConfig.detach_reset`` is for the float neuron).
+
     currents (T*B, C, H, W) or (T*B, N, C), worth ``scale`` per accumulator unit and channel -> spikes.
     frac_bits: F, the membrane's fraction bits below one accumulator unit.
     """

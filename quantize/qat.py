@@ -253,8 +253,6 @@ class QatSpikeCLIP(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the integer embeddings, held in float32."""
         x = images
-        if len(self.tokenizer) == 1:
-            x = x.repeat(self.config.timesteps, 1, 1, 1)
         for stage in self.tokenizer:
             x = stage(x)
         x = x.permute(0, 2, 3, 1).flatten(1, 2)

@@ -37,7 +37,7 @@ def train_qat(
     torch.manual_seed(config.seed)
     qat = channels_last(QatSpikeCLIP(net, bits))
     if config.epochs > 0:
-        identity = f"qat {data.name} {net.config} {bits} {config} {meta}"
+        identity = f"qat {data.name} {net.config} {bits} {meta} {tuple(captions.shape)}"
         images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
         loss = distillation_loss(teacher, captions, align_steps=0)
         fit(qat, loss, images, labels, config, out, identity, f"{net.config.preset} qat")

@@ -19,7 +19,7 @@ from spikeclip_fpga.model.config import PRESETS, ConfigError, ModelConfig, Neuro
         ({"timesteps": 0}, "timesteps: expected 1 to 16, got 0"),
         ({"timesteps": 17}, "timesteps: expected 1 to 16, got 17"),
         ({"pool_after": (1, 1)}, r"pool_after: expected one 0 or 1 for each of the 3 convolutions, got \(1, 1\)"),
-        ({"conv_channels": (), "pool_after": ()}, "pool_after: .* 0 convolutions"),
+        ({"conv_channels": (), "pool_after": ()}, r"conv_channels: expected 2 convolutions or more .* got \(\)"),
         ({"pool_after": (2, 1, 0)}, r"pool_after: expected one 0 or 1 .* got \(2, 1, 0\)"),
         ({"pool_kernel": 4}, "pool_kernel: expected 2 or 3, got 4"),
         ({"pool_order": "both"}, "pool_order: expected 'current' or 'spike', got 'both'"),

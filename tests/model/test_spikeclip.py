@@ -13,13 +13,13 @@ import torch
 from spikeclip_fpga.model import checkpoint
 from spikeclip_fpga.model.attention import SpikingBlock, SpikingSelfAttention
 from spikeclip_fpga.model.checkpoint import CheckpointError
-from spikeclip_fpga.model.config import PRESETS, ModelConfig, NeuronConfig
+from spikeclip_fpga.model.config import PRESETS, ConfigError, ModelConfig, NeuronConfig
 from spikeclip_fpga.model.losses import alignment_loss, dual_loss, kl_loss
 from spikeclip_fpga.model.neuron import LIF
 from spikeclip_fpga.model.readout import Readout, time_weights
 from spikeclip_fpga.model.spikeclip import SpikeCLIP
 from spikeclip_fpga.model.teacher import load_teacher
-from spikeclip_fpga.model.tokenizer import ConvStage, Tokenizer, max_pool
+from spikeclip_fpga.model.tokenizer import ConvStage, max_pool
 from spikeclip_fpga.model.train import load_student
 
 SMALL: dict[str, Any] = {"preset": "test", "conv_channels": (4, 6, 8), "depth": 1, "heads": 2, "embed_dim": 5}
@@ -49,10 +49,10 @@ def test_shapes(timesteps: int, pool_order: Any, pool_kernel: int, readout: Any)
     assert ("readout.time_weight" in dict(net.named_parameters())) == (readout == "tdw")
 
 
-def test_one_convolution_repeats_the_image_itself() -> None:
-    config = ModelConfig(preset="test", conv_channels=(8,), pool_after=(1,), depth=1, heads=2, embed_dim=5, timesteps=3)
-    tokens = Tokenizer(config).eval()(torch.rand(2, 3, 32, 32))
-    assert tokens.shape == (6, 256, 8) and torch.equal(tokens[:2], tokens[4:])
+def test_one_convolution_is_refused() -> None:
+    """Its neurons would be the only ones to repeat the image over T, and the last convolution has none."""
+    with pytest.raises(ConfigError, match="2 convolutions or more"):
+        ModelConfig(preset="test", conv_channels=(8,), pool_after=(1,), depth=1, heads=2)
 
 
 def test_every_parameter_learns() -> None:

@@ -120,6 +120,17 @@ def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
             train(tmp_path / "a", dataclasses.replace(SHORT, max_steps=3, **other))
     with pytest.raises(CheckpointError, match="other settings"):
         train(tmp_path / "a", dataclasses.replace(SHORT, max_steps=3), alpha=0.5)
+    with pytest.raises(CheckpointError, match="other settings"):
+        train(tmp_path / "a", dataclasses.replace(SHORT, max_steps=3), meta={"teacher_sha256": "another"})
+    with pytest.raises(CheckpointError, match="other settings"):
+        fewer = random_images().take(200)
+        train_student(fewer, FixedTeacher(), captions(), SMALL, dataclasses.replace(SHORT, max_steps=3), tmp_path / "a")
+
+
+def test_how_often_the_state_is_saved_may_change(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "a", dataclasses.replace(SHORT, max_steps=3))
+    assert same(whole, train(tmp_path / "a", dataclasses.replace(SHORT, save_every=1)))
 
 
 def test_a_truncated_state_is_refused(tmp_path: Path) -> None:
@@ -134,7 +145,7 @@ def test_a_truncated_state_is_refused(tmp_path: Path) -> None:
 def test_batches_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="batch size: expected at most the 256 training images, got 300"):
         train(tmp_path / "a", dataclasses.replace(SHORT, batch_size=300))
-    with pytest.raises(ValueError, match="embedding width: student 6, teacher 6, labels 5"):
+    with pytest.raises(ValueError, match="embed_dim: student 6, teacher 6, labels 5"):
         train_student(random_images(), FixedTeacher(), torch.ones(4, 5), SMALL, SHORT, tmp_path / "a")
 
 
