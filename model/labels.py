@@ -23,7 +23,7 @@ def _table(file: str) -> dict[str, Any]:
     try:
         table: dict[str, Any] = json.loads((files("clip_benchmark") / "datasets" / file).read_text("utf-8"))
     except (ModuleNotFoundError, FileNotFoundError) as error:
-        raise TowerError(f"prompt templates: {error}; install them with `pip install spikeclip-fpga[train]`") from error
+        raise TowerError(f"prompt templates: {error}; run `make setup` in the checkout (extra: train)") from error
     return table
 
 

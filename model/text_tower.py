@@ -15,7 +15,7 @@ MINILM = "minilm"
 CLIP = "clip"
 OPEN_CLIP = "open_clip"
 BATCH = 256
-INSTALL_CLIP = "install it with `pip install spikeclip-fpga[clip]`"
+INSTALL_CLIP = "run `make setup` in the checkout (extra: clip)"
 CLIP_FILES = ("config.json", ("model.safetensors", "model.safetensors.index.json"))
 CLIP_TOKENIZER = (("tokenizer.json", "vocab.json"), ("tokenizer.json", "merges.txt"))
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
@@ -47,7 +47,7 @@ class MiniLM:
             from transformers.utils import logging
         except ImportError as error:
             raise TowerError(
-                f"text tower {MINILM}: {error}; install it with `pip install spikeclip-fpga[train]`"
+                f"text tower {MINILM}: {error}; run `make setup` in the checkout (extra: train)"
             ) from error
         logging.disable_progress_bar()  # a bar for a load of milliseconds
         self._model = SentenceTransformer(str(get_model_path()), device="cpu")
