@@ -65,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
         if args.debug or (error.name or "").startswith("spikeclip_fpga"):
             raise
         print(
-            f"spikeclip: {error.name} is not installed; run `make setup` in the checkout, or install its extras train, build, report",
+            f"spikeclip: {error.name} is not installed; run `make setup` in the checkout "
+            "(or install its extras train, build and report)",
             file=sys.stderr,
         )
         return 1
