@@ -20,11 +20,13 @@ _SOURCE = Path(__file__).parent / "native" / "lif.cpp"
 _F, _I, _L, _P = ctypes.c_float, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
 
 
-def _library() -> ctypes.CDLL:
+def lif_library() -> ctypes.CDLL:
+    """Return the compiled kernels of native/lif.cpp."""
     return compile_library(_SOURCE)
 
 
-def _pointer(tensor: torch.Tensor | None) -> ctypes.c_void_p:
+def pointer(tensor: torch.Tensor | None) -> ctypes.c_void_p:
+    """Return the tensor's address for a kernel; a null pointer for None."""
     return _P(0 if tensor is None else tensor.data_ptr())
 
 
@@ -54,8 +56,8 @@ class LIFFunction(torch.autograd.Function):
         train = ctx.needs_input_grad[0]
         slopes = torch.empty_like(spikes) if train else None
         membranes = torch.empty_like(spikes) if train and zero and not neuron.detach_reset else None
-        getattr(_library(), f"sc_lif_forward_{suffix}")(
-            *(_pointer(t) for t in (x, spikes, slopes, membranes)),
+        getattr(lif_library(), f"sc_lif_forward_{suffix}")(
+            *(pointer(t) for t in (x, spikes, slopes, membranes)),
             *(_L(n), _I(steps), _I(broadcast), _F(neuron.decay), _F(neuron.input_gain), _F(v_threshold)),
             *(_F(neuron.surrogate_alpha), _I(zero)),
         )
@@ -73,8 +75,8 @@ class LIFFunction(torch.autograd.Function):
         if g.stride() != slopes.stride():
             g = torch.empty_like(slopes).copy_(g)
         gx = torch.empty(shape, dtype=slopes.dtype, memory_format=layout)
-        getattr(_library(), f"sc_lif_backward_{suffix}")(
-            *(_pointer(t) for t in (g, slopes, spikes, membranes, gx)),
+        getattr(lif_library(), f"sc_lif_backward_{suffix}")(
+            *(pointer(t) for t in (g, slopes, spikes, membranes, gx)),
             *(_L(n), _I(steps), _I(broadcast), _F(neuron.decay), _F(neuron.input_gain), _F(v_threshold)),
             *(_I(neuron.reset == "zero"), _I(neuron.detach_reset)),
         )

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from spikeclip_fpga.model.config import NeuronConfig
-from spikeclip_fpga.model.neuron import _library, _pointer
+from spikeclip_fpga.model.neuron import lif_library, pointer
 
 DOMAIN = "spikeclip_fpga.quantize.ops"
 _F, _I, _L = ctypes.c_float, ctypes.c_int, ctypes.c_int64
@@ -47,10 +47,10 @@ class _IntLIFFunction(torch.autograd.Function):
         n = x.numel() if lif.broadcast else x.numel() // steps
         slopes = torch.empty_like(spikes) if any(ctx.needs_input_grad[:2]) else None
         peak = ctypes.c_int32(0)
-        _library().sc_lif_int_forward(
-            *(_pointer(t) for t in (x, spikes, slopes)),
-            *(_L(n // channels), _I(channels), _I(steps), _I(lif.broadcast), _pointer(grid["inverse_scale"])),
-            *(_I(lif.frac_bits), _pointer(grid["threshold"]), _pointer(grid["bias"])),
+        lif_library().sc_lif_int_forward(
+            *(pointer(t) for t in (x, spikes, slopes)),
+            *(_L(n // channels), _I(channels), _I(steps), _I(lif.broadcast), pointer(grid["inverse_scale"])),
+            *(_I(lif.frac_bits), pointer(grid["threshold"]), pointer(grid["bias"])),
             *(_I(neuron.leak_multiplier), _I(neuron.leak_bits), _F(neuron.input_gain), _F(neuron.surrogate_alpha)),
             *(_F(lif.v_threshold), _I(neuron.reset == "zero"), ctypes.byref(peak)),
         )
@@ -69,8 +69,8 @@ class _IntLIFFunction(torch.autograd.Function):
         leak = lif.neuron.leak_multiplier / 2**lif.neuron.leak_bits
         g = torch.empty_like(slopes).copy_(grads[0]) if grads[0].stride() != slopes.stride() else grads[0]
         gx = torch.empty(shape, memory_format=layout)
-        _library().sc_lif_backward_f32(
-            *(_pointer(t) for t in (g, slopes, spikes, None, gx)),
+        lif_library().sc_lif_backward_f32(
+            *(pointer(t) for t in (g, slopes, spikes, None, gx)),
             *(_L(n), _I(lif.timesteps), _I(lif.broadcast), _F(leak), _F(lif.neuron.input_gain), _F(lif.v_threshold)),
             *(_I(lif.neuron.reset == "zero"), _I(1)),
         )

@@ -198,7 +198,8 @@ class _Packer:
         names = []
         for what, source in (("threshold", node.input[2]), ("bias", node.input[3])):
             values = self._constant(source)
-            assert values is not None
+            if values is None:
+                raise LoweringError(f"{node.name}: its {what} is not a constant; export the graph again")
             names.append(self._parameter(node, "LIF", what, self._integers(node, values)))
         shape = x.shape if broadcast else (*x.shape[:-1], x.shape[-1] // self.steps)
         attributes = {

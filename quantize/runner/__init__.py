@@ -1,11 +1,11 @@
 """The fast runner: golden.py's integers for whole data sets, image by image on every core.
 
-What it costs. An image of the ``tiny`` preset takes 33 M multiply-accumulates when done densely. Spikes being 0
-or 1, only the rows of weights of neurons that fire are added: 7.2 M additions at a firing rate of 0.27, each
+What it costs. An image of the ``tiny`` preset takes 31 M multiply-accumulates when done densely. Spikes being 0
+or 1, only the rows of weights of neurons that fire are added: 6.3 M additions in the shipped network, each
 reading one byte of weight (240 KB of them, out of the second-level cache; an image's own buffers are 260 KB).
 The inner loop alone, with its weights in the first-level cache, bounds the rate from above: that floor, and how
-far the runner is from it, is what ``benchmarks/integer_runner.py`` prints. When it was written the runner was at
-a fifth to a quarter of the floor; a third of its time was in the inner loop, the rest in making the lists of
+far the runner is from it, is what ``benchmarks/integer_runner.py`` prints. On the machine it was written on the
+runner was at 29 % of the floor; a third of its time was in the inner loop, the rest in making the lists of
 spikes, in the dense first convolution and in the neurons.
 """
 
