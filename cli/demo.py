@@ -26,6 +26,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--images", type=int, default=10_000, help="images at the fast levels (default: %(default)s)")
     verb.add_argument("--qonnx-images", type=int, default=200, help="images executed in qonnx (default: %(default)s)")
     verb.add_argument("--golden-images", type=int, default=1_000, help="images through numpy (default: %(default)s)")
+    verb.add_argument("--rtl-images", type=int, default=4, help="images simulated as RTL (default: %(default)s)")
     verb.add_argument("--out", type=Path, default=Path("build/demo"), help="report and pictures (default: %(default)s)")
 
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from spikeclip_fpga.ladder.demo import run_demo, table
     from spikeclip_fpga.ladder.levels import Sizes
 
-    sizes = Sizes(args.images, args.qonnx_images, args.golden_images)
+    sizes = Sizes(args.images, args.qonnx_images, args.golden_images, max(1, args.rtl_images))
     report = run_demo(
         args.artifacts, args.preset, args.out, sizes, args.data_root, lambda line: print(line, flush=True)
     )

@@ -8,7 +8,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
-from . import classify, demo, labels, lower, quantize, teacher, train
+from . import build, classify, demo, labels, lower, quantize, teacher, train
 
 EPILOG = """\
 The walk, each verb reading what the one before wrote:
@@ -17,6 +17,7 @@ The walk, each verb reading what the one before wrote:
   spikeclip train      data, teacher         -> tiny.float.safetensors
   spikeclip quantize   tiny.float            -> tiny.qat.safetensors, tiny.qonnx.onnx
   spikeclip lower      tiny.qonnx.onnx       -> tiny.int.onnx, tiny.int.safetensors
+  spikeclip build      tiny.int, a board     -> RTL proven in simulation, reports
   spikeclip classify   images, tiny.int      -> labels and scores
 `spikeclip demo` checks that all levels of the shipped network agree on real images.
 """
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"spikeclip-fpga {_version()}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (teacher, labels, train, quantize, lower, classify, demo):
+    for module in (teacher, labels, train, quantize, lower, build, classify, demo):
         module.add(verbs)
     return top
 
@@ -59,7 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = args.run(args)
         return code
     except KeyboardInterrupt:
-        print("spikeclip: interrupted; training goes on from its last saved state when repeated", file=sys.stderr)
+        print(
+            "spikeclip: interrupted; training and builds go on from their last saved state when repeated",
+            file=sys.stderr,
+        )
         return 130
     except ModuleNotFoundError as error:
         if args.debug or (error.name or "").startswith("spikeclip_fpga"):

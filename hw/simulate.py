@@ -28,6 +28,7 @@ __all__ = ["STALLS", "BuildError", "Gate", "Model", "Run", "Simulation", "Simula
 
 Array = np.ndarray
 _RESET_CYCLES = 4
+_FIFOS_SHOWN = 8
 
 
 class SimulationError(RuntimeError):
@@ -39,20 +40,28 @@ class Gate:
     """When one side of a stream is willing to move.
 
     chance: probability per cycle, 1 is always. bursts: (open, closed), the longest runs of willing and
-    unwilling cycles; run lengths are uniform from 1; overrides ``chance``.
+    unwilling cycles; run lengths are uniform from 1. rate: (beats, cycles), beat k not before cycle
+    k * cycles / beats of the run; a stream that was held back catches up. At most one of the three.
     """
 
     chance: float = 1.0
     bursts: tuple[int, int] | None = None
+    rate: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.chance <= 1:
             raise ValueError(f"chance: expected above 0 and at most 1, got {self.chance}")
         if self.bursts is not None and min(self.bursts) < 1:
             raise ValueError(f"bursts: expected two run lengths of 1 or more, got {self.bursts}")
+        if self.rate is not None and min(self.rate) < 1:
+            raise ValueError(f"rate: expected 1 beat or more in 1 cycle or more, got {self.rate}")
+        if (self.chance != 1) + (self.bursts is not None) + (self.rate is not None) > 1:
+            raise ValueError(f"expected one of chance, bursts and rate, got {self}")
 
     def fields(self) -> tuple[int, int, int, int]:
-        """Return kind, chance of 65536, open_max, closed_max for bench.cpp."""
+        """Return kind, chance of 65536, open and closed (runs, or beats and cycles) for bench.cpp."""
+        if self.rate is not None:
+            return (3, 0, *self.rate)
         if self.bursts is not None:
             return (2, 0, *self.bursts)
         return (0 if self.chance == 1 else 1, max(1, round(self.chance * 65536)), 0, 0)
@@ -125,8 +134,11 @@ class Run:
 class Simulation:
     """One instance of a model, with its registers: runs follow each other without a reset unless asked for."""
 
-    def __init__(self, model: Model, files: Mapping[str, str], seed: int, trace: Path | None) -> None:
+    def __init__(
+        self, model: Model, files: Mapping[str, str], seed: int, trace: Path | None, fifos: Mapping[str, int]
+    ) -> None:
         self.model = model
+        self._fifos = dict(fifos)
         self._library = ctypes.CDLL(str(model.library))
         self._library.sc_open.restype = ctypes.c_void_p
         text = ctypes.create_string_buffer(1024)
@@ -253,7 +265,13 @@ class Simulation:
             for i, (p, s) in enumerate(zip(ports, streams, strict=True))
             if s.done < s.beats
         ]
-        return f"{top}: stuck {at}, nothing moved for {watchdog} cycles: {', '.join(stuck)}"
+        return f"{top}: stuck {at}, nothing moved for {watchdog} cycles: {', '.join(stuck)}{self._fills()}"
+
+    def _fills(self) -> str:
+        """Return the fill levels of the fullest FIFOs, or nothing without any."""
+        fills = [(self.probe(f"{name}_count"), depth, name) for name, depth in self._fifos.items()]
+        fullest = sorted(fills, key=lambda fill: -fill[0] / fill[1])[:_FIFOS_SHOWN]
+        return "; FIFOs: " * bool(fills) + ", ".join(f"{name} {count}/{depth}" for count, depth, name in fullest)
 
 
 @dataclass(frozen=True)
@@ -269,14 +287,22 @@ class Model:
         ports = (*self.interface.inputs, *self.interface.outputs)
         return next(p.width for p in ports if p.name == stream)
 
-    def open(self, files: Mapping[str, str] | None = None, *, seed: int = 1, trace: Path | None = None) -> Simulation:
+    def open(
+        self,
+        files: Mapping[str, str] | None = None,
+        *,
+        seed: int = 1,
+        trace: Path | None = None,
+        fifos: Mapping[str, int] | None = None,
+    ) -> Simulation:
         """Return a new instance, reset.
 
         files: name -> text, what the module's $readmemh find in their current folder. seed: of the values
-        registers have before reset. trace: FST file to write (the model must be built with ``trace``).
-        Raises SimulationError if a file is missing or malformed.
+        registers have before reset, 0 for zeros. trace: FST file to write (the model must be built with it).
+        fifos: name -> depth of those whose fill level is output port <name>_count, for the report of a stuck
+        run. Raises SimulationError if a file is missing, malformed or too short for its memory.
         """
-        return Simulation(self, files or {}, seed, trace)
+        return Simulation(self, files or {}, seed, trace, fifos or {})
 
 
 def build(
@@ -287,9 +313,18 @@ def build(
     optimise: str = "-O1",
     trace: bool = False,
     strict: bool = True,
+    includes: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
 ) -> Model:
     """Compile module ``top``; see :func:`verilate.compile_model`. Raises BuildError."""
-    library, interface = compile_model(top, sources, parameters or {}, optimise=optimise, trace=trace, strict=strict)
+    library, interface = compile_model(
+        *(top, sources, parameters or {}),
+        optimise=optimise,
+        trace=trace,
+        strict=strict,
+        includes=includes,
+        defines=defines,
+    )
     return Model(top, library, interface)
 
 

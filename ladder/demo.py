@@ -61,7 +61,13 @@ def _draw(out: Path, preset: str, data: Any, names: tuple[str, ...], found: Find
 def table(report: dict[str, Any]) -> str:
     """Return the report as the table a person reads."""
     rows = [("level", "images", "accuracy %", "images/s", "differs from the level above")]
-    compared = {"qonnx": "qat_vs_qonnx", "integer": "qonnx_vs_integer", "golden": "golden_vs_fast"}
+    compared = {
+        "qonnx": "qat_vs_qonnx",
+        "integer": "qonnx_vs_integer",
+        "golden": "golden_vs_fast",
+        "hw": "integer_vs_hw",
+        "rtl": "hw_vs_rtl",
+    }
     for level, count in report["n_images_by_level"].items():
         share = report["accuracy"].get(level)
         differs = "(quantised)" if level == "qat" else ""
@@ -72,7 +78,7 @@ def table(report: dict[str, Any]) -> str:
                 level,
                 str(count),
                 f"{share:.2f}" if share is not None else "",
-                f"{report['images_per_second_by_level'][level]:,.0f}",
+                f"{report['images_per_second_by_level'][level]:,.{0 if level != 'rtl' else 1}f}",
                 differs,
             )
         )
@@ -87,6 +93,11 @@ def table(report: dict[str, Any]) -> str:
     lines.append(
         f"firing rate {100 * report['firing_rate']:.1f} %, "
         f"{report['synaptic_operations']:,} additions of a weight per image"
+    )
+    rtl = report["rtl"]
+    lines.append(
+        f"RTL: {rtl['cycles_per_frame']:,} cycles a frame, latency {rtl['latency_cycles']:,}: "
+        f"{rtl['frames_per_second']:,.0f} frames/s on {rtl['board']} at {rtl['clk_mhz']:g} MHz, simulated"
     )
     lines.append(f"QAT against integers on all images: {report['mismatches']['qat_vs_integer']} elements differ")
     return "\n".join(lines)

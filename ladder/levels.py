@@ -22,6 +22,8 @@ from spikeclip_fpga.quantize.network import IntNetwork, Node
 from spikeclip_fpga.quantize.qat import load_qat
 from spikeclip_fpga.quantize.runner import FastRunner
 
+from .hardware import prove
+
 Say = Callable[[str], None]
 
 
@@ -32,6 +34,7 @@ class Sizes:
     all_images: int = 10_000
     qonnx: int = 200
     golden: int = 1_000
+    rtl: int = 4
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Findings:
     firing_rate: float = 0.0
     synaptic_operations: int = 0
     firing_rate_by_layer: dict[str, list[float]] = field(default_factory=dict)
+    rtl: dict[str, Any] = field(default_factory=dict)
     predictions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def to_json(self) -> dict[str, Any]:
@@ -133,6 +137,14 @@ def climb(
     found.mismatches["qat_vs_integer"] = differing(qat_integers, fast)
     found.mismatches["golden_vs_fast"] = differing(golden, fast[: len(some)])
     _firing(found, net_int, runner, images)
+
+    fewest = images[: sizes.rtl]
+    say(f"hardware: FINN's graph in Python, then RTL in Verilator, {len(fewest)} images")
+    hardware = prove(int_file, fewest, work / "accelerator", lambda line: say(f"  {line}"))
+    found.mismatches |= hardware.mismatches
+    found.n_images_by_level |= hardware.images
+    found.images_per_second_by_level |= hardware.images_per_second
+    found.rtl = hardware.rtl
     return found
 
 

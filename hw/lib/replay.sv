@@ -36,7 +36,7 @@ module sc_replay #(
     localparam int unsigned CountWidth  = $clog2(Depth + 1);
     localparam int unsigned RepeatWidth = $clog2(REPEATS);
 
-    logic [WIDTH-1:0]       memory [Depth];
+    (* ram_style = "distributed" *) logic [WIDTH-1:0] memory [Depth];
     logic [PlaceWidth-1:0]  write_q, read;
     logic [CountWidth-1:0]  held_q;    // beats not yet given for the last time
     logic [CountWidth-1:0]  at_q;      // position of the next beat in its vector

@@ -2,11 +2,13 @@
 // C ABI for simulate.py, which mirrors Stream, Options and Result field by field.
 
 #include "bench.h"
+#include "print.h"
 #include "verilated.h"
 
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -19,6 +21,7 @@
 namespace {
 
 thread_local std::string message;  // first complaint of the module or of Verilator's runtime
+thread_local std::string said;     // the text of its last $error or $fatal
 
 void complain(const char* file, int line, const char* text) {
   if (!message.empty()) return;
@@ -37,7 +40,7 @@ struct Random {
   }
 };
 
-enum Kind : int64_t { kAlways = 0, kRandom = 1, kBursts = 2 };
+enum Kind : int64_t { kAlways = 0, kRandom = 1, kBursts = 2, kRate = 3 };
 enum Status : int64_t { kDone = 0, kStuck = 1, kSurplus = 2, kUnstable = 3, kMessage = 4 };
 
 struct Stream {
@@ -45,7 +48,7 @@ struct Stream {
   int64_t* cycles;     // beats: cycle of each handshake
   int64_t beats, words, done;
   int64_t kind, chance;         // chance of 65536 that a kRandom gate is open
-  int64_t open_max, closed_max; // longest runs of a kBursts gate
+  int64_t open_max, closed_max; // longest runs of a kBursts gate; beats and cycles of a kRate gate
   uint64_t seed;
 };
 
@@ -65,8 +68,9 @@ struct Gate {
   int64_t left = 0;
   bool is_open = false;
   explicit Gate(const Stream& stream) : s(stream), random(stream.seed) {}
-  bool open() {
+  bool open(int64_t cycle) {
     if (s.kind == kAlways) return true;
+    if (s.kind == kRate) return cycle * s.open_max >= s.done * s.closed_max;
     if (s.kind == kRandom) return int64_t(random.next() & 0xFFFF) < s.chance;
     if (left == 0) {
       is_open = !is_open;
@@ -105,8 +109,8 @@ struct Source {
   Gate gate;
   Random noise;
   bool offering = false, fires = false;
-  void drive() {
-    if (!offering && s.done < s.beats && gate.open()) {
+  void drive(int64_t cycle) {
+    if (!offering && s.done < s.beats && gate.open(cycle)) {
       offering = true;
       put(port, s.data + s.done * s.words, size_t(s.words) * 4);
     } else if (!offering) {
@@ -128,7 +132,7 @@ struct Sink {
   Gate gate;
   std::vector<unsigned char> held;
   bool holding = false, fires = false;
-  void drive() { *port.ready = gate.open(); }
+  void drive(int64_t cycle) { *port.ready = gate.open(cycle); }
   Status settle() {
     bool valid = *port.valid;
     if (holding && (!valid || std::memcmp(held.data(), port.data, port.bytes))) return kUnstable;
@@ -149,21 +153,44 @@ struct Sink {
 
 // Verilator's runtime calls these (VL_USER_*) instead of printing and ending the process.
 void vl_finish(const char* file, int line, const char*) { complain(file, line, "$finish"); }
-void vl_stop(const char* file, int line, const char*) { complain(file, line, "$stop or $fatal"); }
+void vl_stop(const char* file, int line, const char*) {
+  complain(file, line, (said.empty() ? "$stop" : said).c_str());
+  said.clear();
+}
 void vl_fatal(const char* file, int line, const char*, const char* text) { complain(file, line, text); }
 void vl_warn(const char* file, int line, const char*, const char* text) { complain(file, line, text); }
+
+// As "[7] %Error: fifo.sv:9: Assertion failed in top.u_a.u_b: top.u_a.u_b: too full" -> "$error in top.u_a.u_b: too full".
+int sc_print(const char* format, ...) {
+  char text[2048];
+  va_list values;
+  va_start(values, format);
+  int length = std::vsnprintf(text, sizeof text, format, values);
+  va_end(values);
+  std::string line(text);
+  bool fatal = line.find("%Fatal: ") != std::string::npos;
+  if (!fatal && line.find("%Error: ") == std::string::npos) {
+    std::fputs(text, stdout);
+    return length;
+  }
+  static const char kAt[] = "Assertion failed in ";
+  size_t at = line.find(kAt), from = at == std::string::npos ? 0 : at + sizeof kAt - 1;
+  while (!line.empty() && line.back() == '\n') line.pop_back();
+  said = (fatal ? "$fatal in " : "$error in ") + line.substr(from);
+  return length;
+}
 
 extern "C" {
 
 // Return null and a message if the module complains while it starts. `folder`: where $readmemh reads.
 SC_API void* sc_open(const char* folder, uint64_t seed, const char* trace, char* text, int64_t room) {
   auto sim = std::make_unique<Simulation>();
-  std::string said;
+  std::string refusal;
   // Initial blocks run here. A thread of its own has a current folder of its own.
   std::thread starter([&] {
     message.clear();
     if (unshare(CLONE_FS) || chdir(folder)) {
-      said = std::string("cannot enter ") + folder;
+      refusal = std::string("cannot enter ") + folder;
       return;
     }
     try {
@@ -173,11 +200,11 @@ SC_API void* sc_open(const char* folder, uint64_t seed, const char* trace, char*
     } catch (const std::exception& error) {
       complain("verilator", 0, error.what());
     }
-    said = message;
+    refusal = message;
   });
   starter.join();
-  if (said.empty()) return sim.release();
-  std::snprintf(text, size_t(room), "%s", said.c_str());
+  if (refusal.empty()) return sim.release();
+  std::snprintf(text, size_t(room), "%s", refusal.c_str());
   return nullptr;
 }
 
@@ -213,8 +240,8 @@ SC_API void sc_run(void* handle, Stream* streams, const Options* options, Result
   *result = {kDone, 0, 0, 0};
   for (; pending > 0 || drained < options->drain; ++cycle) {
     if (pending == 0) ++drained;
-    for (auto& source : sources) source.drive();
-    for (auto& sink : sinks) sink.drive();
+    for (auto& source : sources) source.drive(cycle);
+    for (auto& sink : sinks) sink.drive(cycle);
     sim.low();
     for (auto& source : sources) source.settle();
     for (auto& sink : sinks) {

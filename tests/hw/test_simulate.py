@@ -95,6 +95,19 @@ def test_stalls_have_their_rate_and_repeat_with_the_seed() -> None:
     assert cycles(STALLS["random"], 5) == cycles(STALLS["random"], 5) != cycles(STALLS["random"], 6)
 
 
+def test_a_rate_spreads_beats_evenly_and_catches_up() -> None:
+    model = build("sc_skid", [SKID], {"WIDTH": 8})
+    data = np.zeros((30, 1), np.uint32)
+    with model.open() as simulation:
+        run = simulation.run({"in": data}, {"out": 30}, gates={"in": Gate(rate=(3, 10))})
+        np.testing.assert_array_equal(run.moved["in"], -(-np.arange(30) * 10 // 3))
+        held = simulation.run({"in": data}, {"out": 30}, gates={"in": Gate(rate=(1, 2)), "out": Gate(rate=(1, 5))})
+    assert held.moved["out"][-1] == 29 * 5 and (np.diff(held.moved["in"][3:]) == 5).all()
+    for wrong in ({"rate": (0, 3)}, {"rate": (1, 2), "chance": 0.5}, {"rate": (1, 2), "bursts": (1, 1)}):
+        with pytest.raises(ValueError, match="expected"):
+            Gate(**wrong)
+
+
 def test_two_inputs_and_a_probe(faulty: Path) -> None:
     model = build("faulty", [faulty], strict=False)
     assert model.interface.unconnected == ("mode_i",) and model.interface.probes == {"count_o": 41}
@@ -115,7 +128,7 @@ def test_two_inputs_and_a_probe(faulty: Path) -> None:
         (2, "sum: valid or data changed while waiting for ready"),
         (3, r"stuck at cycle \d+, nothing moved for 300 cycles: output sum did 38 of 50 beats$"),
         (4, "sum: a beat more than the 50 expected, at cycle"),
-        (5, r"\$fatal"),
+        (5, r"faulty\.sv:\d+: \$fatal in \S+: the fourth \(at cycle \d+\)$"),
     ],
 )
 def test_a_fault_is_one_line_that_names_the_stream(faulty: Path, bad: int, message: str) -> None:
@@ -161,6 +174,8 @@ def test_a_missing_or_malformed_memory_file_is_an_error(faulty: Path) -> None:
         model.open()
     with pytest.raises(SimulationError, match=r"faulty: rom\.mem"):
         model.open({"rom.mem": "01\n0g\n"})
+    with pytest.raises(SimulationError, match=r"faulty: rom\.mem:\d+: \$readmem file ended before specified final"):
+        model.open({"rom.mem": "01\n"})
 
 
 def has_zlib_headers() -> bool:
@@ -191,6 +206,9 @@ def test_bad_modules_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"wrong: wrong\.sv:2: syntax error") as error:
         build("wrong", [wrong])
     assert "\n" not in str(error.value)
+    with pytest.raises(BuildError, match=r"wrong: wrong\.sv:2: syntax error"):
+        verilate.lint("wrong", [wrong])
+    verilate.lint("sc_skid", [SKID], strict=True)
     ports = "input logic clk_i, rst_ni, output logic x_o"
     wrong.write_text(f"module wrong ({ports});\n  assign x_o = clk_i & rst_ni;\nendmodule\n")
     with pytest.raises(BuildError, match="no valid/ready/data stream"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def test_inputs_in_step_neither_block_nor_slow_it(configuration: Any, tmp_path: 
         f", .{n}_valid_i({n}_valid), .{n}_ready_o({n}_ready), .{n}_data_i({n}[{i * width}+:{width}])"
         for i, n in enumerate(names)
     )
-    parameters = ", ".join(f".{name}({value})" for name, value in operator.parameters().items())
+    parameters = ", ".join(f".{name}({json.dumps(value)})" for name, value in operator.parameters().items())
     top = tmp_path / "in_step.sv"
     top.write_text(
         fork.wrapper("three") + f"module in_step (input logic clk_i, rst_ni, in_valid_i, output logic in_ready_o,\n"

@@ -18,8 +18,8 @@ MAY_IMPORT: dict[str, dict[str, set[str] | None]] = {
     "quantize": {"quantize": None, "model": None},
     "host": {"host": None, "quantize": BOARD_SAFE | {"runner"}},
     "hw": {"hw": None, "quantize": {"golden", "network", "ranges"}},
-    "ladder": {"ladder": None, "quantize": None, "model": None, "host": None},
-    "cli": {"cli": None, "ladder": None, "quantize": None, "model": None, "host": None},
+    "ladder": {"ladder": None, "quantize": None, "model": None, "host": None, "hw": None},
+    "cli": {"cli": None, "ladder": None, "quantize": None, "model": None, "host": None, "hw": None},
 }
 HEAVY_FOR_BOARD = {"torch", "finn", "onnx", "qonnx", "brevitas", "onnxruntime", "matplotlib", "scipy"}
 

@@ -20,6 +20,7 @@ module sc_align #(
   parameter int unsigned SHIFT       = 0,
   parameter int unsigned EXTRA_WIDTH = 2,
   parameter int unsigned OUT_WIDTH   = 12,
+  parameter              ROM_STYLE   = "distributed",
   parameter              CONSTANTS   = "constants.mem"
 ) (
   input  logic                      clk_i,
@@ -72,16 +73,23 @@ module sc_align #(
     end
   end
 
-  logic [PE*FieldWidth-1:0] constants [Folds];
-  initial $readmemh(CONSTANTS, constants);
-
   // A beat beside its constants.
   logic [PE*FieldWidth-1:0] constants_q;
   logic [PE*T*IN_WIDTH-1:0] currents_q;
+  sc_rom #(
+    .DEPTH(Folds),
+    .WIDTH(PE * FieldWidth),
+    .STYLE(ROM_STYLE),
+    .FILE (CONSTANTS)
+  ) u_constants (
+    .clk_i,
+    .read_i   (move),
+    .address_i(fold_q),
+    .data_o   (constants_q)
+  );
   always_ff @(posedge clk_i) begin
     if (move) begin
-      constants_q <= constants[fold_q];
-      currents_q  <= in_data_i;
+      currents_q <= in_data_i;
     end
   end
 

@@ -11,7 +11,8 @@ from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.ranges import signed_bits
 
 from ... import beats
-from ..operator import OPS, Array, Operator, require, require_between, require_multiple
+from .. import memory
+from ..operator import LIB, OPS, Array, Operator, Resources, require, require_between, require_multiple
 
 _CONSTANTS = "constants.mem"
 
@@ -35,7 +36,7 @@ class Align(Operator):
     out_width: int
 
     top: ClassVar[str] = "sc_align"
-    sources: ClassVar = (OPS / "align" / "align.sv",)
+    sources: ClassVar = (OPS / "align" / "align.sv", LIB / "rom.sv")
 
     def __post_init__(self) -> None:
         require_multiple("align", {"channels": self.channels}, {"pe": self.pe})
@@ -66,6 +67,11 @@ class Align(Operator):
         """Return the beats of a position."""
         return self.channels // self.pe
 
+    @property
+    def rom_style(self) -> str:
+        """Return where the constants are, block or distributed."""
+        return memory.rom_style(self.folds, self.pe * (self.bias_width + self.extra_width))
+
     def parameters(self) -> dict[str, int | str]:
         """Return the RTL parameters."""
         return {
@@ -77,6 +83,7 @@ class Align(Operator):
             "SHIFT": self.shift,
             "EXTRA_WIDTH": self.extra_width,
             "OUT_WIDTH": self.out_width,
+            "ROM_STYLE": self.rom_style,
             "CONSTANTS": _CONSTANTS,
         }
 
@@ -110,6 +117,19 @@ class Align(Operator):
     def latency(self) -> int:
         """Return the cycles from a beat to its result."""
         return 2
+
+    def resources(self, family: str = "xc7") -> Resources:
+        """Return adders (0.92 LUT a bit; with the shift in front 1.17 for two bits of it, 1.69 for more) and ROM."""
+        lanes, field = self.pe * self.timesteps, self.bias_width + self.extra_width
+        bits = self.out_width - (self.shift if self.extra_width < 2 else 0)
+        rate = 0.92 if self.extra_width < 2 else 1.17 if self.extra_width == 2 else 1.69
+        counter = memory.address_bits(self.folds)
+        lut = round(rate * lanes * bits + counter)
+        ff = lanes * (self.in_width + self.out_width) + counter + 2
+        if self.rom_style == "block":
+            blocks, muxes = memory.block_ram(self.folds, self.pe * field)
+            return Resources(lut + muxes, ff, blocks)
+        return Resources(lut + memory.rom_luts(self.folds, self.pe * field), ff + self.pe * field)
 
     def to_beats(self, currents: Array) -> dict[str, Array]:
         """Return the input stream of currents (..., C*T)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..operator import OPS, Array, Operator, require_between
+from ..operator import OPS, Array, Operator, Resources, require_between
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class Fork(Operator):
     def latency(self) -> int:
         """Return the cycles from a beat to its copies."""
         return 1
+
+    def resources(self, family: str = "xc7") -> Resources:
+        """Return the LUTs of the handshakes and the registers of data and valids."""
+        return Resources(2 * self.outputs - 1, self.width + self.outputs)
 
     def golden(self, stream: Array) -> dict[str, Array]:
         """Return the output streams of beats (n, words)."""

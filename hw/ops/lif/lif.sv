@@ -28,6 +28,7 @@ module sc_lif #(
   parameter int unsigned LEAK_N          = 5,
   parameter bit          RESET_ZERO      = 1'b0,
   parameter bit          BROADCAST       = 1'b0,
+  parameter              ROM_STYLE       = "distributed",
   parameter              CONSTANTS       = "constants.mem",
   localparam int unsigned InSteps        = BROADCAST ? 1 : T
 ) (
@@ -83,16 +84,23 @@ module sc_lif #(
     end
   end
 
-  logic [PE*FieldWidth-1:0] constants [Folds];
-  initial $readmemh(CONSTANTS, constants);
-
   // Stage 0: a beat beside its constants.
   logic [PE*FieldWidth-1:0]       constants_q;
   logic [PE*InSteps*IN_WIDTH-1:0] currents_q;
+  sc_rom #(
+    .DEPTH(Folds),
+    .WIDTH(PE * FieldWidth),
+    .STYLE(ROM_STYLE),
+    .FILE (CONSTANTS)
+  ) u_constants (
+    .clk_i,
+    .read_i   (move),
+    .address_i(fold_q),
+    .data_o   (constants_q)
+  );
   always_ff @(posedge clk_i) begin
     if (move) begin
-      constants_q <= constants[fold_q];
-      currents_q  <= in_data_i;
+      currents_q <= in_data_i;
     end
   end
 
@@ -134,7 +142,7 @@ module sc_lif #(
         end
         assign membrane = gen_drive[0].drive_q;
       end else begin : gen_next
-        logic signed [MEM_WIDTH-1:0] drive, carried, membrane_q;
+        logic signed [MEM_WIDTH-1:0] drive, membrane_q;
 
         if (BROADCAST) begin : gen_broadcast
           // The drive moves on with the beat, two stages a step (one before the first).
@@ -163,18 +171,30 @@ module sc_lif #(
           end
         end
 
+        logic signed [MEM_WIDTH-1:0] leaked, next;
+        assign leaked = gen_step[t-1].gen_leak.leaked_q;
         if (RESET_ZERO) begin : gen_zero
-          assign carried = gen_step[t-1].spike_q ? '0 : gen_step[t-1].gen_leak.leaked_q;
+          assign next = drive + (gen_step[t-1].spike_q ? '0 : leaked);
         end else begin : gen_subtract
-          logic signed [MEM_WIDTH-1:0] taken;  // a neuron that fires has threshold <= V, which fits
-          assign taken   = gen_step[t-1].spike_q ? MEM_WIDTH'(gen_step[t-1].gen_leak.threshold_leak_q) : '0;
-          assign carried = gen_step[t-1].gen_leak.leaked_q - taken;
+          // Minus the threshold is its complement plus 1, minus nothing all ones plus 1. A neuron that fires has
+          // threshold <= V, so it fits.
+          logic [MEM_WIDTH-1:0] taken;
+          assign taken = MEM_WIDTH'(gen_step[t-1].gen_leak.threshold_leak_q) & {MEM_WIDTH{gen_step[t-1].spike_q}};
+          sc_add3 #(
+            .WIDTH(MEM_WIDTH)
+          ) u_add (
+            .a_i    (drive),
+            .b_i    (leaked),
+            .c_i    (~taken),
+            .carry_i(1'b1),
+            .sum_o  (next)
+          );
         end
 
         always_ff @(posedge clk_i) begin
           if (move) begin
             threshold_q <= gen_step[t-1].gen_leak.threshold_leak_q;
-            membrane_q  <= drive + carried;
+            membrane_q  <= next;
           end
         end
         assign membrane = membrane_q;

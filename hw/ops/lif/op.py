@@ -11,7 +11,8 @@ from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.ranges import membrane, signed_bits
 
 from ... import beats
-from ..operator import LIB, OPS, Array, Operator, require, require_between, require_multiple
+from .. import memory
+from ..operator import LIB, OPS, Array, Operator, Resources, require, require_between, require_multiple
 
 _CONSTANTS = "constants.mem"
 
@@ -39,7 +40,7 @@ class Lif(Operator):
     broadcast: bool = False
 
     top: ClassVar[str] = "sc_lif"
-    sources: ClassVar = (OPS / "lif" / "lif.sv", LIB / "scale_floor.sv")
+    sources: ClassVar = (OPS / "lif" / "lif.sv", *(LIB / f"{name}.sv" for name in ("rom", "scale_floor", "add3")))
 
     def __post_init__(self) -> None:
         require_multiple("lif", {"channels": self.channels}, {"pe": self.pe})
@@ -103,6 +104,11 @@ class Lif(Operator):
         """Return the currents per channel in a beat."""
         return 1 if self.broadcast else self.timesteps
 
+    @property
+    def rom_style(self) -> str:
+        """Return where the constants are, block or distributed."""
+        return memory.rom_style(self.folds, self.pe * (self.bias_width + self.threshold_width))
+
     def parameters(self) -> dict[str, int | str]:
         """Return the RTL parameters."""
         return {
@@ -118,6 +124,7 @@ class Lif(Operator):
             "LEAK_N": self.leak_n,
             "RESET_ZERO": int(self.reset == "zero"),
             "BROADCAST": int(self.broadcast),
+            "ROM_STYLE": self.rom_style,
             "CONSTANTS": _CONSTANTS,
         }
 
@@ -146,6 +153,28 @@ class Lif(Operator):
     def latency(self) -> int:
         """Return the cycles from a beat to its spikes."""
         return 2 * self.timesteps + 1
+
+    def resources(self, family: str = "xc7") -> Resources:
+        """Return the drives, and for every step membrane, comparison and leak, delays and constants.
+
+        0.65 LUT a bit of a drive, 1.06 of a membrane's addition, of a comparison and of every two digits of
+        leak_k but the first, fitted to Yosys over T 1 to 16, currents of 9 to 13 bits, both resets.
+        """
+        drives, later, wide = self.input_steps, self.timesteps - 1, self.membrane_width
+        compared = max(wide, self.threshold_width)
+        leaks = (bin(3 * self.leak_k ^ self.leak_k).count("1")) // 2  # digits of the non-adjacent form, by two
+        logic = 0.65 * drives * (wide - self.frac_bits)
+        logic += 1.06 * (self.timesteps * compared + later * wide * (1 + leaks))
+        delayed = 0 if self.broadcast else wide * max(0, later - 1) / 2 + later / 2  # shift registers, by two
+        field = self.bias_width + self.threshold_width
+        kept = drives * (self.in_width + wide - self.frac_bits) + self.frac_bits + self.timesteps
+        kept += (2 * later + 1) * self.threshold_width + 2 * later * wide
+        kept += wide * max(0, 2 * later - 1) if self.broadcast else wide * (later > 0)
+        lut, ff = self.pe * (logic + delayed), self.pe * kept + memory.address_bits(self.folds) + 2 * self.timesteps + 1
+        if self.rom_style == "block":
+            blocks, muxes = memory.block_ram(self.folds, self.pe * field)
+            return Resources(round(lut) + muxes, ff, blocks)
+        return Resources(round(lut) + memory.rom_luts(self.folds, self.pe * field), ff + self.pe * field)
 
     def to_beats(self, currents: Array) -> dict[str, Array]:
         """Return the input stream of currents (..., C*T), or (..., C) with broadcast."""

@@ -12,7 +12,8 @@ from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.ranges import signed_bits
 
 from ... import beats
-from ..operator import LIB, OPS, Array, Operator, require, require_between, require_multiple
+from .. import memory
+from ..operator import LIB, OPS, Array, Operator, Resources, require, require_between, require_multiple
 
 _WEIGHTS = "weights.mem"
 _LEVELS = 2  # adders between two registers, as in readout.sv
@@ -112,6 +113,18 @@ class Readout(Operator):
         """Return the cycles from a frame's first beat to the first of z: all tokens but the last, and the stages."""
         stages = 1 + math.ceil(math.log2(self.timesteps)) // _LEVELS
         return (self.tokens - 1) * self.folds + stages + 1
+
+    def resources(self, family: str = "xc7") -> Resources:
+        """Return accumulators in LUT RAM, their adders, those of the steps and the counters.
+
+        0.76 LUT a bit of the accumulator and 0.45 of the weights, fitted to Yosys; since the weights are constants
+        it depends on them, by some 20 %.
+        """
+        counters = memory.address_bits(self.folds) + memory.address_bits(self.tokens)
+        steps = self.timesteps * self.w_width
+        logic = 0.76 * self.acc_width + 0.45 * (steps - self.w_width)
+        lut = self.pe * (memory.ram_luts(self.folds, self.acc_width) + logic) + 1.2 * counters
+        return Resources(round(lut), round(self.pe * (0.65 * self.out_width + 0.5 * steps) + 1.9 * counters))
 
     def to_beats(self, words: Array) -> dict[str, Array]:
         """Return the input stream of words (B, N, D)."""

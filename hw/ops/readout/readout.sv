@@ -122,7 +122,7 @@ module sc_readout #(
       .sum_o (sum)
     );
 
-    logic signed [ACC_WIDTH-1:0] accumulators [Folds];
+    (* ram_style = "distributed" *) logic signed [ACC_WIDTH-1:0] accumulators [Folds];
     logic signed [ACC_WIDTH-1:0] partial, total;
     logic        [OUT_WIDTH-1:0] z_q;
     assign partial = token_first ? Half : accumulators[fold_q];

@@ -8,7 +8,7 @@ from typing import ClassVar
 from spikeclip_fpga.quantize import golden
 
 from ... import beats
-from ..operator import OPS, Array, Operator, require, require_between, require_multiple
+from ..operator import OPS, Array, Operator, Resources, require, require_between, require_multiple
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class ResidualAdd(Operator):
     def latency(self) -> int:
         """Return the cycles from the later of two beats to their sum."""
         return 2
+
+    def resources(self, family: str = "xc7") -> Resources:
+        """Return the LUTs of one adder per lane, 0.93 a bit (its lowest are shared), and its registers."""
+        lut = round(0.93 * self.lanes * self.out_width + 3)
+        return Resources(lut, self.lanes * (self.a_width + self.b_width + self.out_width) + 3)
 
     def to_beats(self, a: Array, b: Array) -> dict[str, Array]:
         """Return the input streams of a and b (..., C*T)."""

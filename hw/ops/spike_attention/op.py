@@ -9,7 +9,8 @@ from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.ranges import signed_bits
 
 from ... import beats
-from ..operator import LIB, OPS, Array, Operator, require, require_between, require_multiple
+from .. import memory
+from ..operator import LIB, OPS, Array, Operator, Resources, require, require_between, require_multiple
 
 _FOLDER = OPS / "spike_attention"
 
@@ -30,7 +31,7 @@ class SpikeAttention(Operator):
     out_width: int
 
     top: ClassVar[str] = "sc_spike_attention"
-    sources: ClassVar = (_FOLDER / "spike_attention.sv", _FOLDER / "fifo.sv", LIB / "replay.sv")
+    sources: ClassVar = (_FOLDER / "spike_attention.sv", LIB / "fifo.sv", LIB / "replay.sv")
 
     def __post_init__(self) -> None:
         require_between("spike_attention", 2, 8192, dim=self.dim)
@@ -61,6 +62,16 @@ class SpikeAttention(Operator):
         """Return the beats of a token."""
         return self.dim // self.pe
 
+    @property
+    def _m_shape(self) -> tuple[int, int]:
+        """Return depth and width of one of the two memories of K^T V."""
+        return self.dim * self.head_dim // self.pe, self.pe * self.timesteps * self.tokens.bit_length()
+
+    @property
+    def _q_shape(self) -> tuple[int, int]:
+        """Return depth and width of the memory of q."""
+        return (self.tokens + 2) * self.folds, self.pe * self.timesteps
+
     def memory_bits(self) -> dict[str, int]:
         """Return memory -> bits: K^T V of two frames, q of a frame and two tokens, words of a head."""
         head = self.head_dim * self.timesteps
@@ -79,6 +90,8 @@ class SpikeAttention(Operator):
             "T": self.timesteps,
             "PE": self.pe,
             "OUT_WIDTH": self.out_width,
+            "M_STYLE": memory.ram_style(*self._m_shape),
+            "Q_STYLE": memory.ram_style(*self._q_shape),
         }
 
     def input_widths(self) -> dict[str, int]:
@@ -96,6 +109,27 @@ class SpikeAttention(Operator):
     def latency(self) -> int:
         """Return the cycles from a frame's first beats to its first output."""
         return self.initiation_interval() + self.head_dim + 3
+
+    def resources(self, family: str = "xc7") -> Resources:
+        """Return 1.52 LUT a bit of the counts and sums, 5.2 a bit of the address of M, and the memories."""
+        words, chunks, rows = self.pe * self.timesteps, self.head_dim // self.pe, self.head_dim
+        address = memory.address_bits(self._m_shape[0])
+        lut = 1.52 * words * (self.tokens.bit_length() + self.out_width) + 5.2 * address + 85
+        counter = memory.address_bits
+        places = counter(self.tokens) + counter(chunks) + (counter(self.pe) if self.pe > 1 else 0)
+        ff = 2 * (1 + address + places) + counter(rows) + address + 3 + words + self.timesteps + 7
+        ff += words + 2 * counter(chunks + 1) + (chunks + 1).bit_length() + 1
+        ff += memory.replay(chunks, rows, words)[1] + memory.replay(chunks, chunks, words)[1]
+        ff += 3 * counter(self._q_shape[0]) + 1 + words * self.out_width
+        blocks = 0
+        for (depth, width), number in ((self._m_shape, 2), (self._q_shape, 1)):
+            if memory.ram_style(depth, width) == "block":
+                taken, muxes = memory.block_ram(depth, width, written=True)
+                blocks, lut = blocks + number * taken, lut + number * muxes
+            else:
+                lut += number * memory.ram_luts(depth, width)
+                ff += number * width
+        return Resources(round(lut), ff, blocks)
 
     def to_beats(self, q: Array, k: Array, v: Array) -> dict[str, Array]:
         """Return the input streams of words (B, N, D)."""

@@ -11,15 +11,20 @@
 // of M, where q has a spike, to PE sums.
 //   initiation interval TOKENS DIM d / PE cycles per frame, latency that and d + 3 cycles from a frame's first
 //   beats to its first output. q, k and v ready leave from registers (v: if d > 1).
-// Memory: M twice, 2 DIM d / PE lines of PE T clog2(TOKENS + 1) bits (block RAM); q, TOKENS + 2 tokens of
-//   DIM T bits (block RAM), so that q, k and v may come in step with each other; a head's q, k, v words.
+// Memory: M twice, 2 DIM d / PE lines of PE T clog2(TOKENS + 1) bits; q, TOKENS + 2 tokens of DIM T bits, so
+//   that q, k and v may come in step with each other; a head's q, k, v words.
+// M_STYLE, Q_STYLE: where M and q are, "block" or "distributed" (ram_style).
 module sc_spike_attention #(
   parameter int unsigned DIM       = 8,
   parameter int unsigned HEADS     = 2,
   parameter int unsigned TOKENS    = 4,
   parameter int unsigned T         = 4,
   parameter int unsigned PE        = 2,
-  parameter int unsigned OUT_WIDTH = 6
+  parameter int unsigned OUT_WIDTH = 6,
+  // verilator lint_off UNUSEDPARAM
+  parameter              M_STYLE   = "block",
+  // verilator lint_on UNUSEDPARAM
+  parameter              Q_STYLE   = "block"
 ) (
   input  logic                      clk_i,
   input  logic                      rst_ni,
@@ -70,8 +75,9 @@ module sc_spike_attention #(
   logic            k_valid, k_ready, v_valid, count;
   logic [PE*T-1:0] k_data, v_data;
   sc_fifo #(
-    .DEPTH(Chunks + 1),
-    .WIDTH(PE * T)
+    .DEPTH    (Chunks + 1),
+    .WIDTH    (PE * T),
+    .RAM_STYLE("distributed")
   ) u_k (
     .clk_i,
     .rst_ni,
@@ -158,8 +164,9 @@ module sc_spike_attention #(
   logic            q_buffer_valid, q_buffer_ready, q_valid, q_ready;
   logic [PE*T-1:0] q_buffer_data, q_data;
   sc_fifo #(
-    .DEPTH((TOKENS + 2) * DIM / PE),
-    .WIDTH(PE * T)
+    .DEPTH    ((TOKENS + 2) * DIM / PE),
+    .WIDTH    (PE * T),
+    .RAM_STYLE(Q_STYLE)
   ) u_q_buffer (
     .clk_i,
     .rst_ni,
@@ -279,7 +286,7 @@ module sc_spike_attention #(
   assign counting = lines[write_bank_q*LineWidth+:LineWidth];
   assign used     = lines[sum_bank_q*LineWidth+:LineWidth];
   for (genvar b = 0; b < 2; b++) begin : gen_bank
-    logic [LineWidth-1:0] memory [Lines];
+    (* ram_style = M_STYLE *) logic [LineWidth-1:0] memory [Lines];
     logic [LineWidth-1:0] line_q;
     logic                 read;
     assign read = full_q[b] ? use_line && use_bank_q == 1'(b) : count && count_bank_q == 1'(b) && !count_first;

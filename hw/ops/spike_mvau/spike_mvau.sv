@@ -6,9 +6,10 @@
 // out: PE channels x T accumulators of ACC_WIDTH bits, signed, t innermost; MH / PE beats per vector.
 // WEIGHTS: $readmemh file of NF SF lines, SF = MW / SIMD, NF = MH / PE; field p SIMD + s of line n SF + f is
 //      w[n PE + p, f SIMD + s], W_WIDTH bits, signed.
+// ROM_STYLE: where the weights are, "block" or "distributed".
 // ACC_WIDTH: bits that hold every accumulator (prove_ranges); sums wrap.
 //
-// Each weight is read once for T steps; spikes gate weights into adder trees, nothing is multiplied.
+// Each weight is read once for T steps; spikes gate weights into sums, nothing is multiplied.
 //   latency SF + 1 + floor(clog2(SIMD) / LEVELS) + [NF > 1] cycles from a vector's first beat to its first
 //   output, initiation interval SF NF cycles per vector. While the output waits, nothing after the replay
 //   memory moves.
@@ -22,6 +23,7 @@ module sc_spike_mvau #(
   parameter int unsigned W_WIDTH   = 4,
   parameter int unsigned ACC_WIDTH = 8,
   parameter int unsigned LEVELS    = 2,
+  parameter              ROM_STYLE = "distributed",
   parameter              WEIGHTS   = "weights.mem"
 ) (
   input  logic                      clk_i,
@@ -49,7 +51,9 @@ module sc_spike_mvau #(
   localparam int unsigned LineWidth = SF * NF > 1 ? $clog2(SF * NF) : 1;
   localparam int unsigned PlaceWidth = SF > 1 ? $clog2(SF) : 1;
   localparam int unsigned TreeDepth = $clog2(SIMD);
-  localparam int unsigned SumWidth  = W_WIDTH + TreeDepth;
+  localparam int unsigned SumWidth  = $clog2(SIMD * ((1 << W_WIDTH) - 1) + 1);  // of sc_gated_sum
+  // sc_gated_sum counts every weight 2^(W_WIDTH-1) too high.
+  localparam logic [ACC_WIDTH-1:0] Start = ACC_WIDTH'(-(64'(MW) << (W_WIDTH - 1)));
   // Stages between a beat beside its weights and the accumulator.
   localparam int unsigned TreeStages = LEVELS == 0 ? 0 : TreeDepth / LEVELS;
 
@@ -74,21 +78,29 @@ module sc_spike_mvau #(
   );
 
   // A beat beside its weights.
-  logic [PE*SIMD*W_WIDTH-1:0] weights [SF*NF];
-  initial $readmemh(WEIGHTS, weights);
-
   logic [LineWidth-1:0]       line_q;
   logic [PlaceWidth-1:0]      place_q;  // line_q modulo SF
   logic [PE*SIMD*W_WIDTH-1:0] weights_q;
   logic [SIMD*T-1:0]          beat_q;
   logic                       first, last;
 
+  sc_rom #(
+    .DEPTH(SF * NF),
+    .WIDTH(PE * SIMD * W_WIDTH),
+    .STYLE(ROM_STYLE),
+    .FILE (WEIGHTS)
+  ) u_weights (
+    .clk_i,
+    .read_i   (move),
+    .address_i(line_q),
+    .data_o   (weights_q)
+  );
+
   assign first = place_q == '0;
   assign last  = place_q == PlaceWidth'(SF - 1);
 
   always_ff @(posedge clk_i) begin
     if (move) begin
-      weights_q <= weights[line_q];
       beat_q    <= beat;
     end
   end
@@ -145,31 +157,38 @@ module sc_spike_mvau #(
 
   for (genvar p = 0; p < PE; p++) begin : gen_pe
     for (genvar t = 0; t < T; t++) begin : gen_step
-      logic [SIMD*W_WIDTH-1:0] gated;
+      logic [SIMD-1:0] gate;
       for (genvar s = 0; s < SIMD; s++) begin : gen_gate
-        assign gated[s*W_WIDTH+:W_WIDTH] = weights_q[(p*SIMD+s)*W_WIDTH+:W_WIDTH] & {W_WIDTH{beat_q[s*T+t]}};
+        assign gate[s] = beat_q[s*T+t];
       end
 
-      // A sum wider than the accumulator loses bits that the wrapped accumulator does not have.
-      // verilator lint_off UNUSEDSIGNAL
-      logic signed [SumWidth-1:0] sum;
-      // verilator lint_on UNUSEDSIGNAL
-      sc_adder_tree #(
+      logic [2*SumWidth-1:0] sums;
+      sc_gated_sum #(
         .COUNT (SIMD),
         .WIDTH (W_WIDTH),
-        .LEVELS(LEVELS)
-      ) u_tree (
+        .STAGES(TreeStages)
+      ) u_sum (
         .clk_i,
         .move_i(move),
-        .x_i   (gated),
-        .sum_o (sum)
+        .x_i   (weights_q[p*SIMD*W_WIDTH+:SIMD*W_WIDTH]),
+        .gate_i(gate),
+        .sums_o(sums)
       );
 
-      logic signed [ACC_WIDTH-1:0] acc_q, partial;
-      assign partial = first_q[TreeStages] ? '0 : acc_q;
+      // Sums wider than the accumulator lose bits that the wrapped accumulator does not have.
+      logic [ACC_WIDTH-1:0] acc_q, total;
+      sc_add3 #(
+        .WIDTH(ACC_WIDTH)
+      ) u_add (
+        .a_i  (first_q[TreeStages] ? Start : acc_q),
+        .b_i  (ACC_WIDTH'(sums[0+:SumWidth])),
+        .c_i  (ACC_WIDTH'(sums[SumWidth+:SumWidth])),
+        .carry_i(1'b0),
+        .sum_o(total)
+      );
       always_ff @(posedge clk_i) begin
         if (move && valid_q[TreeStages]) begin
-          acc_q <= partial + ACC_WIDTH'(sum);
+          acc_q <= total;
         end
       end
       assign out_data_o[(p*T+t)*ACC_WIDTH+:ACC_WIDTH] = acc_q;

@@ -10,7 +10,8 @@ import numpy as np
 from spikeclip_fpga.quantize import golden
 
 from ... import beats
-from ..operator import OPS, Array, Operator, require, require_between, require_multiple
+from .. import memory
+from ..operator import OPS, Array, Operator, Resources, require, require_between, require_multiple
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,15 @@ class SpikePool(Operator):
     def latency(self) -> int:
         """Return the cycles from a window's first beat to its maximum."""
         return self.kernel**2
+
+    def resources(self, family: str = "xc7") -> Resources:
+        """Return the gates or comparisons of every value, the place in the window, and on the map with padding."""
+        values, place = self.pe * self.timesteps, memory.address_bits(self.kernel)
+        sizes = (self.folds, self.height + 2 * self.pad, self.width + 2 * self.pad)
+        masked = self.mode == "max" and self.pad > 0
+        mask = sum(memory.address_bits(n) for n in sizes) if masked else 0
+        lut = (0.68 * self.in_width if self.mode == "max" else 1.0) * values + 2 * mask + 5
+        return Resources(round(lut), values * self.in_width + 2 * place + 2 + mask)
 
     def to_beats(self, maps: Array) -> dict[str, Array]:
         """Return the input stream of maps (B, H, W, C) words or (B, H, W, C*T) currents.

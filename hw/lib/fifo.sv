@@ -1,10 +1,13 @@
-// A queue with a synchronous read, for block RAM.
+// A queue with a synchronous read.
 //
 //   latency 2 cycles, initiation interval 1. Holds DEPTH + 1 beats. in_ready_o leaves from registers.
-// Memory: DEPTH beats.
+// Memory: DEPTH beats. RAM_STYLE: where, "block" or "distributed".
 module sc_fifo #(
-  parameter int unsigned DEPTH = 4,
-  parameter int unsigned WIDTH = 8
+  parameter int unsigned DEPTH     = 4,
+  parameter int unsigned WIDTH     = 8,
+  // verilator lint_off UNUSEDPARAM
+  parameter              RAM_STYLE = "block"
+  // verilator lint_on UNUSEDPARAM
 ) (
   input  logic             clk_i,
   input  logic             rst_ni,
@@ -23,7 +26,7 @@ module sc_fifo #(
   localparam int unsigned PlaceWidth = $clog2(DEPTH);
   localparam int unsigned CountWidth = $clog2(DEPTH + 1);
 
-  logic [WIDTH-1:0]      memory [DEPTH];
+  (* ram_style = RAM_STYLE *) logic [WIDTH-1:0] memory [DEPTH];
   logic [PlaceWidth-1:0] write_q, read_q;
   logic [CountWidth-1:0] held_q;
   logic                  takes, gives;
