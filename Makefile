@@ -20,7 +20,7 @@ setup-board: $(BOARD)/.ready ## make .venv-board: what runs on a PYNQ board
 $(VENV)/.ready: pyproject.toml constraints/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check -c constraints/build.txt -e '.[train,clip,build,report,bench,dev]'
+	$(RUN)/pip install --quiet --disable-pip-version-check -c constraints/build.txt -e '.[train,clip,build,report,bench,meter,dev]'
 	touch $@
 
 $(BOARD)/.ready: pyproject.toml constraints/board.txt

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .backends import add_bundle, closing
 from .options import ARTIFACTS, add_verb
+
+if TYPE_CHECKING:
+    from spikeclip_fpga.host.bundle import Bundle
+    from spikeclip_fpga.quantize.labelset import LabelSet
+
+NETWORK, LABELS = ARTIFACTS / "tiny.int.safetensors", ARTIFACTS / "labels.npz"
 
 
 def add(verbs: Any) -> None:
@@ -16,24 +24,20 @@ def add(verbs: Any) -> None:
         verbs,
         "classify",
         run,
-        "classify images zero-shot with an integer network",
+        "classify images zero-shot with a bundle or an integer network",
         'spikeclip classify photos/ --labels "red dress,handbag,ankle boot"',
     )
     verb.add_argument("images", type=Path, nargs="+", help="image files, or folders of them")
-    verb.add_argument(
-        "--network",
-        type=Path,
-        default=ARTIFACTS / "tiny.int.safetensors",
-        help="integer network (default: %(default)s)",
-    )
+    verb.add_argument("--network", type=Path, help=f"integer network without a bundle (default: {NETWORK})")
+    add_bundle(verb)
     verb.add_argument(
         "--labels",
-        default=str(ARTIFACTS / "labels.npz"),
-        help="a labels.npz, or label names separated by commas, embedded now (default: %(default)s)",
+        help=f"a labels.npz, or label names separated by commas, embedded now (default: the bundle's, or {LABELS})",
     )
-    verb.add_argument("--tower", default="minilm", help="text tower for label names given here (default: %(default)s)")
+    verb.add_argument(
+        "--tower", help="text tower for label names given here (default: that of the bundle's labels, or minilm)"
+    )
     verb.add_argument("--tower-weights", type=Path, help="folder or file with that tower's weights")
-    verb.add_argument("--backend", default="golden", help="what computes: golden or fast (default: %(default)s)")
     verb.add_argument("--top", type=int, default=3, help="labels shown per image (default: %(default)s)")
     verb.add_argument(
         "--strict-size", action="store_true", help="refuse images that are not 32x32 instead of resizing them"
@@ -44,29 +48,47 @@ def add(verbs: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Classify and print."""
     from spikeclip_fpga.host.accelerator import open_accelerator
+    from spikeclip_fpga.host.bundle import BundleError, open_bundle
     from spikeclip_fpga.host.classify import classify
     from spikeclip_fpga.host.images import load_images
+    from spikeclip_fpga.host.kinds import backend_kind
 
-    accelerator = open_accelerator(args.backend, args.network)
+    bundle = None
+    if args.bundle is not None:
+        if args.network is not None:
+            raise BundleError(f"--network {args.network}: the bundle has its own network; give --bundle or --network")
+        bundle = open_bundle(args.bundle, board=args.board)
+    elif args.board is not None:
+        raise BundleError(f"--board {args.board}: only a bundle is made for a board; give --bundle too")
+    labels = _labels(args, bundle)
     images, names = load_images(args.images, args.strict_size)
-    labels = _labels(args)
-    found = classify(accelerator, images, labels, args.top)
+    network = args.network or NETWORK
+    with closing(open_accelerator(args.backend, bundle or network)) as accelerator:
+        found = classify(accelerator, images, labels, args.top)
+        name = accelerator.name
+    kind = backend_kind(name, built=bundle is not None and bundle.built)
     if args.json:
         rows = [
-            {"image": name, "labels": [{"label": m.label, "score": round(m.score, 6)} for m in matches]}
-            for name, matches in zip(names, found, strict=True)
+            {"image": image, "labels": [{"label": m.label, "score": round(m.score, 6)} for m in matches]}
+            for image, matches in zip(names, found, strict=True)
         ]
-        print(json.dumps({"backend": accelerator.name, "network": str(args.network), "images": rows}, indent=2))
+        source = {"network": str(network)} if bundle is None else {"bundle": bundle.name, "board": bundle.board}
+        said = {"backend": name, "kind": kind.kind, "emulated": kind.emulated, **source, "images": rows}
+        print(json.dumps(said, indent=2))
     else:
-        width = max(len(name) for name in names)
-        for name, matches in zip(names, found, strict=True):
-            print(f"{name:<{width}}  " + "  ".join(f"{m.label} {m.score:.3f}" for m in matches))
+        width = max(len(image) for image in names)
+        for image, matches in zip(names, found, strict=True):
+            print(f"{image:<{width}}  " + "  ".join(f"{m.label} {m.score:.3f}" for m in matches))
+        if bundle is not None:
+            print(f"{bundle.name}; {name}: {kind.text}", file=sys.stderr)
     return 0
 
 
-def _labels(args: argparse.Namespace) -> Any:
+def _labels(args: argparse.Namespace, bundle: Bundle | None) -> LabelSet:
     from spikeclip_fpga.quantize.labelset import read_labels
 
+    if args.labels is None:
+        return read_labels(LABELS) if bundle is None else bundle.labels
     if args.labels.endswith(".npz"):
         return read_labels(Path(args.labels))
     from spikeclip_fpga.model.labels import label_set, templates
@@ -74,4 +96,6 @@ def _labels(args: argparse.Namespace) -> Any:
 
     from .labels import split_names
 
-    return label_set(text_tower(args.tower, args.tower_weights), split_names(args.labels), templates("cifar10"))
+    tower = args.tower or ("minilm" if bundle is None else bundle.labels.tower)
+    prompts = templates("cifar10") if bundle is None else bundle.labels.templates
+    return label_set(text_tower(tower, args.tower_weights), split_names(args.labels), prompts)

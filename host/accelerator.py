@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from spikeclip_fpga.quantize import network
 from spikeclip_fpga.quantize.network import IntNetwork
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 
 class AcceleratorError(RuntimeError):
@@ -61,8 +64,32 @@ class FastAccelerator:
 BACKENDS: dict[str, Callable[[IntNetwork], Accelerator]] = {"golden": GoldenAccelerator, "fast": FastAccelerator}
 
 
-def open_accelerator(backend: str, network_file: Path) -> Accelerator:
-    """Return the backend of that name running the integer network in ``network_file``."""
-    if backend not in BACKENDS:
-        raise AcceleratorError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    return BACKENDS[backend](network.load(network_file))
+def _twin(bundle: Bundle) -> Accelerator:
+    from .twin_backend import TwinAccelerator
+
+    return TwinAccelerator(bundle)
+
+
+def _pynq(bundle: Bundle) -> Accelerator:
+    from .pynq_backend import PynqAccelerator
+
+    return PynqAccelerator(bundle)
+
+
+# These need a board's description, real or emulated, and are closed after use.
+BUNDLE_BACKENDS: dict[str, Callable[[Bundle], Accelerator]] = {"twin": _twin, "pynq": _pynq}
+
+
+def open_accelerator(backend: str, source: Path | Bundle) -> Accelerator:
+    """Return the backend of that name running a bundle, or the integer network in a file.
+
+    What has a ``close`` must be closed. Raises AcceleratorError for an unknown name, a backend that needs a bundle
+    and got a file, and a device that is not to be had.
+    """
+    if backend in BACKENDS:
+        return BACKENDS[backend](network.load(source) if isinstance(source, Path) else source.network)
+    if backend not in BUNDLE_BACKENDS:
+        raise AcceleratorError(f"backend: expected one of {', '.join([*BACKENDS, *BUNDLE_BACKENDS])}, got {backend!r}")
+    if isinstance(source, Path):
+        raise AcceleratorError(f"backend {backend}: expected a bundle, got the network {source}; give --bundle FOLDER")
+    return BUNDLE_BACKENDS[backend](source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -40,23 +40,40 @@ def resized(image: Image.Image) -> np.ndarray:
     return np.asarray(image)
 
 
+def read_rgb(source: Path | BinaryIO, name: str, max_pixels: int | None = None) -> tuple[Image.Image, str]:
+    """Return an image file as an RGB picture of its own size, and its format, one of FORMATS.
+
+    name: what messages call it. max_pixels: refuse larger ones before they are decoded. Raises ImageError.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(source, formats=FORMATS) as opened:
+            width, height = opened.size
+            if max_pixels is not None and width * height > max_pixels:
+                raise ImageError(
+                    f"{name}: {width}x{height} pixels, expected at most {max_pixels:,} in all; scale it down"
+                )
+            return to_rgb(opened), str(opened.format)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's readers raise many kinds on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, UnidentifiedImageError) and not isinstance(source, Path):
+            reason = "unknown kind"  # Pillow's text would name an object in memory
+        raise ImageError(
+            f"{name}: not a readable image of {', '.join(FORMATS)} ({reason}); repair or remove it"
+        ) from error
+
+
 def decode(path: Path, strict_size: bool = False) -> np.ndarray:
     """Return the image file ``path`` as (32, 32, 3) uint8 RGB, bilinearly resized when its size differs.
 
     Raises ImageError for a file that is missing or no image and, with ``strict_size``, for one of another size.
     """
-    from PIL import Image
-
     if not path.is_file():
         raise ImageError(f"{path}: no such file; give image files or folders of them")
-    try:
-        with Image.open(path, formats=FORMATS) as opened:
-            image = to_rgb(opened)
-    except Exception as error:  # Pillow's readers raise many kinds on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(
-            f"{path}: not a readable image of {', '.join(FORMATS)} ({reason}); repair or remove it"
-        ) from error
+    image, _ = read_rgb(path, str(path))
     if strict_size and image.size != (IMAGE_SIZE, IMAGE_SIZE):
         width, height = image.size
         raise ImageError(
