@@ -51,6 +51,7 @@ types: setup
 bench: setup ## speeds, as ratios measured side by side
 	$(RUN)/python benchmarks/integer_runner.py
 	$(RUN)/python benchmarks/training.py
+	$(RUN)/python benchmarks/accelerator.py
 	$(RUN)/pytest -q tests/quantize/test_base_preset.py
 
 clean: ## remove what was built, keep the environments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ def run(args: argparse.Namespace) -> int:
     from spikeclip_fpga.ladder.demo import run_demo, table
     from spikeclip_fpga.ladder.levels import Sizes
 
+    console = sys.stdout
     sizes = Sizes(args.images, args.qonnx_images, args.golden_images, max(1, args.rtl_images))
     report = run_demo(
-        args.artifacts, args.preset, args.out, sizes, args.data_root, lambda line: print(line, flush=True)
+        args.artifacts, args.preset, args.out, sizes, args.data_root, lambda line: print(line, file=console, flush=True)
     )
     print()
     print(table(report))

@@ -137,6 +137,38 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "b" / "rtl").exists()
 
 
+@pytest.mark.parametrize(
+    ("folding", "message"),
+    [
+        ({"Defaults": {}, "SpikeMVAU_rtl_0": {"PE": 5}}, "PE"),
+        ({"Defaults": {}, "MVAU_rtl_0": {"SIMD": 27}}, "SIMD"),
+        ({"Defaults": {}, "SpikeMVAU_rtl_99": {"PE": 1}}, "SpikeMVAU_rtl_99"),
+    ],
+)
+def test_an_impossible_folding_file_is_one_line(
+    folding: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PE 5 does not divide MH 48; SIMD = MW overflows FINN's MVAU; a node there is not."""
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps(folding))
+    arguments = ["--graph", str(GRAPH), "--folding", str(file), "--images", "1", "--out", str(tmp_path / "b")]
+    assert main(["build", "--board", "pynq-z2", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error, error
+    assert not (tmp_path / "b" / "rtl").exists()
+
+
+def test_a_machine_without_a_compiler_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    arguments = ["--graph", str(GRAPH), "--fps", "2500", "--images", "1", "--out", str(tmp_path / "b")]
+    assert main(["build", "--board", "pynq-z2", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "no-such-compiler: not found" in error and "install g++" in error, error
+
+
 def test_the_boards_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--board", "list"]) == 0
     assert "xc7z020clg400-1" in capsys.readouterr().out
