@@ -80,9 +80,7 @@ def measure(job: Job, rounds: int) -> dict[str, Any]:
         "images": count,
         "rounds": rounds,
         "images_per_second": {name: round(value, 2) for name, value in median.items()},
-        "golden_over_rtl": round(
-            statistics.median(g / r for g, r in zip(rates["golden"], rates["rtl"], strict=True)), 1
-        ),
+        "golden_over_rtl": round(ratio, 1),
         "cycles_per_second": round(statistics.median(run.cycles_per_second for run in runs[1:])),
         "cycles_per_frame": runs[-1].initiation_interval,
         "real_time_factor": round(median["rtl"] / (1e6 * job.clk_mhz / runs[-1].initiation_interval), 6),
