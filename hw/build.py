@@ -18,22 +18,25 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import finn_env
+from .boards import ZYNQ
 from .job import Job, JobError
 
 _PROGRESS = "progress.json"
 _LOG = "build_dataflow.log"
 # What a build leaves in its folder, and a fresh one removes.
-_OWN = ("finn", "gauge", "simulation", "synthesis", "rtl", "report", "intermediate_models", _PROGRESS, _LOG)
+_OWN = ("finn", "gauge", "simulation", "synthesis", "rtl", "vivado", "report", "intermediate_models", _PROGRESS, _LOG)
 
 Step = str | Callable[..., Any]
 
 
 def step_list(job: Job) -> list[Step]:
     """Return the steps in order: names are FINN's, functions ours."""
+    from .steps.bitstream import make_bitstream, vivado
     from .steps.convert import convert
     from .steps.fifos import size_fifos
     from .steps.fold import fold
     from .steps.report import report
+    from .steps.shell import folder, make_shell
     from .steps.simulation import make_rtl, simulate_network
     from .steps.specialise import specialise
     from .steps.streams import insert_streams
@@ -60,10 +63,14 @@ def step_list(job: Job) -> list[Step]:
         "step_hw_codegen",
         ours(size_fifos, "step_size_fifos"),
         ours(make_rtl, "step_make_rtl"),
+        ours(make_shell, "step_make_shell"),
         ours(simulate_network, "step_simulate_network"),
         *([ours(synthesise, "step_synthesise")] if job.synthesise else []),
     ]
-    return [*estimates, *(rtl if job.simulate else []), ours(report, "step_report")]
+    # The last step, so that a build without Vivado goes on with it once there is one.
+    wanted = job.board.shell == ZYNQ and (vivado() or (folder(job) / "accelerator.bit").is_file())
+    last: list[Step] = [ours(make_bitstream, "step_bitstream")] if wanted else []
+    return [*estimates, *(rtl if job.simulate else []), ours(report, "step_report"), *(last if job.simulate else [])]
 
 
 def run(job: Job, *, fresh: bool = False) -> dict[str, Any]:
@@ -74,16 +81,12 @@ def run(job: Job, *, fresh: bool = False) -> dict[str, Any]:
     if not job.source.is_file():
         raise JobError(f"{job.source}: no such file; make it with `spikeclip lower`")
     job.network  # noqa: B018  (an unreadable network stops the build before anything is written)
-    job.out.mkdir(parents=True, exist_ok=True)
+    key = job.key()
+    done = _begin(job, key, fresh)
     finn_env.prepare(job.out / "finn")
     from finn.builder.build_dataflow import build_dataflow_cfg, resolve_build_steps
     from finn.builder.build_dataflow_config import DataflowBuildConfig, DataflowOutputType, ShellFlowType
 
-    key = job.key()
-    done = [] if fresh else _done(job, key)
-    if not done:
-        for name in _OWN[1:]:
-            _remove(job, name)
     failure: list[BaseException] = []
     config = DataflowBuildConfig(
         output_dir=str(job.out),
@@ -127,14 +130,37 @@ def _watched(
         except BaseException as error:
             failure.append(error)
             raise
-        partial = job.out / f"{_PROGRESS}.part"
-        partial.write_text(json.dumps({"key": key, "done": upto}))
-        partial.replace(job.out / _PROGRESS)
+        _note(job, key, upto)
         job.say(f"[{len(upto)}/{count}] {upto[-1].removeprefix('step_')}: {time.perf_counter() - begin:.1f} s")
         return model
 
     step.__name__ = upto[-1]
     return step
+
+
+def _begin(job: Job, key: str, fresh: bool) -> list[str]:
+    """Make the folder ready and return the steps that are done in it.
+
+    Raises JobError for a folder that holds something else under the names a build removes.
+    """
+    done = [] if fresh else _done(job, key)
+    if done:
+        return done
+    if not (job.out / _PROGRESS).is_file():
+        foreign = [name for name in _OWN if (job.out / name).exists()]
+        if foreign:
+            raise JobError(f"{job.out}: has a {foreign[0]} that is not of a build; choose another folder with --out")
+    for name in _OWN:
+        _remove(job, name)
+    job.out.mkdir(parents=True, exist_ok=True)
+    _note(job, key, [])
+    return []
+
+
+def _note(job: Job, key: str, done: list[str]) -> None:
+    partial = job.out / f"{_PROGRESS}.part"
+    partial.write_text(json.dumps({"key": key, "done": done}))
+    partial.replace(job.out / _PROGRESS)
 
 
 def _done(job: Job, key: str) -> list[str]:

@@ -15,9 +15,9 @@ from xml.etree import ElementTree as ET
 _PARTS = ("xc7z", "xczu", "xck26")
 SPAN = 0x1_0000  # 64 kB: the address range of each register block
 AXI, STREAM = "xilinx.com:interface:aximm:1.0", "xilinx.com:interface:axis:1.0"
-DMA_VLNV, ID_VLNV = "xilinx.com:ip:axi_dma:7.1", "xilinx.com:module_ref:spikeclip_id:1.0"
-SHELL_VLNV = "xilinx.com:module_ref:sc_dma_shell:1.0"
-ACCELERATOR_VLNV = "xilinx.com:module_ref:spikeclip_accelerator:1.0"
+DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
+# The accelerator between the DMA's streams and its ID registers are one module, whose instance has the registers' name.
+SHELL_VLNV = "xilinx.com:module_ref:spikeclip_shell:1.0"
 
 
 class HwhError(ValueError):
@@ -106,7 +106,7 @@ ID_REGISTERS: _Registers = {"MAGIC": (0x00, "read-only", {}), "SCHEMA": (0x04, "
 ID_REGISTERS |= {f"NETWORK_{i}": (0x08 + 4 * i, "read-only", {}) for i in range(8)}
 ID_REGISTERS |= {"FRAMES": (0x28, "read-only", {}), "STATE": (0x2C, "read-only", {})}
 
-_DMA_PARAMETERS = {
+DMA_PARAMETERS = {
     "c_include_sg": 0,
     "c_micro_dma": 0,
     "c_sg_length_width": 26,
@@ -214,7 +214,7 @@ def write(design: Design) -> str:
         modules,
         design.dma,
         DMA_VLNV,
-        dict(_DMA_PARAMETERS),
+        dict(DMA_PARAMETERS),
         [
             *(("S_AXI_LITE", "SLAVE", AXI), ("M_AXI_MM2S", "MASTER", AXI), ("M_AXI_S2MM", "MASTER", AXI)),
             *(("M_AXIS_MM2S", "MASTER", STREAM), ("S_AXIS_S2MM", "SLAVE", STREAM)),
@@ -225,11 +225,9 @@ def write(design: Design) -> str:
     ddr = 0x2000_0000 if ps is ZYNQ else 0x8000_0000
     _memory_map(dma, [(m, ps.instance, ps.slave, 0, ddr, "MEMORY") for m in ("M_AXI_MM2S", "M_AXI_S2MM")])
 
-    identity = _module(modules, design.id_block, ID_VLNV, {}, [("s_axi", "SLAVE", AXI)], ["clk_i"])
-    _registers(identity, "s_axi", ID_REGISTERS)
-    streams = [("s_axis_0", "SLAVE", STREAM), ("m_axis_0", "MASTER", STREAM)]
-    _module(modules, "sc_dma_shell_0", SHELL_VLNV, {}, streams, ["clk_i"])
-    _module(modules, "spikeclip_accelerator_0", ACCELERATOR_VLNV, {}, streams, ["ap_clk"])
+    streams = [("s_axis", "SLAVE", STREAM), ("m_axis", "MASTER", STREAM)]
+    shell = _module(modules, design.id_block, SHELL_VLNV, {}, [("s_axi", "SLAVE", AXI), *streams], ["clk_i"])
+    _registers(shell, "s_axi", ID_REGISTERS)
 
     processor = _module(
         modules,

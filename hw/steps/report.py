@@ -9,11 +9,13 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
+from ..boards import ZYNQ
 from ..fifos import FIFO, bottleneck
-from ..finn_env import has_vivado
 from ..folding.costs import COUNTED, node_resources
 from ..job import Job
 from ..passes.graph import layer_of
+from .bitstream import vivado
+from .shell import folder, script
 
 _COLUMNS = ("layer", "op", "operations", "PE", "SIMD", "cycles", *COUNTED, "fifo_depth", "firing_rate")
 
@@ -75,11 +77,16 @@ def next_step(job: Job) -> str:
     """Return in one line what comes after RTL, simulation and reports."""
     if not job.simulate:
         return "leave out --estimate-only to make the RTL and prove it in simulation"
-    if has_vivado():
-        return f"Vivado is here: package {job.rtl} as IP, then synthesise and implement it for {job.board.part}"
+    if job.board.shell != ZYNQ:
+        return (
+            f"an image for {job.board.name} needs Vitis: FINN's step_create_stitched_ip, step_prepare_synthesis and "
+            f"step_synthesize_bitfile with shell {job.board.shell}, after step_size_fifos; not tried by this project"
+        )
+    if vivado():
+        return f"Vivado makes {folder(job) / 'accelerator.bit'} from {script(job)}"
     return (
-        f"place and route needs Vivado, which is not on this machine: copy {job.rtl} to one that has it, "
-        f"read sources.f there, top module spikeclip_accelerator, part {job.board.part}"
+        f"a bitstream needs Vivado, which is not on this machine; where it is, with {job.out} copied there (this "
+        f"project has not tried the script in Vivado yet): vivado -mode batch -source {script(job)}"
     )
 
 

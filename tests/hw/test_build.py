@@ -10,7 +10,7 @@ import pytest
 
 from spikeclip_fpga.cli.main import main
 from spikeclip_fpga.hw import boards, build
-from spikeclip_fpga.hw.job import Job
+from spikeclip_fpga.hw.job import Job, JobError
 from spikeclip_fpga.model.data import load
 
 GRAPH = Path(__file__).parents[2] / "artifacts" / "tiny.int.onnx"
@@ -47,7 +47,8 @@ def test_an_interrupted_build_goes_on_where_it_stopped(built: tuple[Job, dict[st
     assert not any("convert_integers" in line for line in lines)
     lines.clear()
     assert build.run(work) == report
-    assert lines == [f"{work.out}: nothing to do, all 13 steps are done for these inputs"]
+    count = len(build.step_list(work))
+    assert lines == [f"{work.out}: nothing to do, all {count} steps are done for these inputs"]
 
 
 def test_real_images_give_goldens_embeddings_at_the_models_rate(
@@ -105,6 +106,14 @@ def test_other_inputs_start_anew(built: tuple[Job, dict[str, Any], list[str]], t
     assert job(tmp_path, [], fps=2000).key() != work.key()
     changed = job(tmp_path, [])
     assert Job(**{**vars(changed), "images": np.zeros_like(changed.images)}).key() != work.key()
+
+
+def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "thesis.tex").write_text("mine")
+    with pytest.raises(JobError, match="has a report that is not of a build"):
+        build.run(job(tmp_path, []), fresh=True)
+    assert (tmp_path / "report" / "thesis.tex").read_text() == "mine"
 
 
 def test_a_wrong_network_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_pynq_finds_ip_addresses_and_clock(tmp_path: Path, part: str, family: st
     }
     assert entries == {
         "axi_dma_0": ("xilinx.com:ip:axi_dma:7.1", dma, 0x1_0000),
-        "spikeclip_id": ("xilinx.com:module_ref:spikeclip_id:1.0", identity, 0x1_0000),
+        "spikeclip_id": ("xilinx.com:module_ref:spikeclip_shell:1.0", identity, 0x1_0000),
     }
     clocks = found.clock_dict
     assert [clocks[i]["enable"] for i in range(4)] == [1, 0, 0, 0]
