@@ -7,9 +7,9 @@ RUN := $(VENV)/bin
 # Threads that spin while they wait halve the speed of a shared machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-ROOMS := cli host hw ladder model quantize
+ROOMS := cli energy host hw ladder model quantize
 
-.PHONY: help setup setup-board demo test test-fast lint types bench clean
+.PHONY: help setup setup-board demo accelerator test test-fast lint types bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ setup-board: $(BOARD)/.ready ## make .venv-board: what runs on a PYNQ board
 $(VENV)/.ready: pyproject.toml constraints/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is not Python 3.11; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/pip install --quiet --disable-pip-version-check -c constraints/build.txt -e '.[train,clip,build,report,bench,meter,dev]'
+	$(RUN)/pip install --quiet --disable-pip-version-check -c constraints/build.txt -e '.[train,clip,build,report,bench,meter,camera,dev]'
 	touch $@
 
 $(BOARD)/.ready: pyproject.toml constraints/board.txt
@@ -33,7 +33,13 @@ demo: setup ## run the shipped network at every level and compare them
 
 test: setup setup-board lint types ## everything CI runs
 	$(RUN)/pytest -n 2 --dist loadfile
+	$(MAKE) accelerator
 	$(BOARD)/bin/pytest tests/host tests/labels/test_labelset.py
+
+# The board's tests run its simulation behind the emulated board; the first classification compiles it.
+accelerator: setup ## build the accelerator for a PYNQ-Z2 and classify ten images with its simulated RTL
+	$(RUN)/spikeclip build --board pynq-z2 --preset tiny --fps 2500
+	$(RUN)/spikeclip classify notebooks/images --backend rtl --build build/tiny-pynq-z2
 
 test-fast: setup ## without the tests that take minutes
 	$(RUN)/pytest -n 2 --dist loadfile -m 'not slow'

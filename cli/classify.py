@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .backends import add_bundle, closing
+from .backends import add_bundle, add_rtl, opened
+from .camera import add_camera, check_source, classify_camera
 from .options import ARTIFACTS, add_verb
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ def add(verbs: Any) -> None:
         "classify images zero-shot with a bundle or an integer network",
         'spikeclip classify photos/ --labels "red dress,handbag,ankle boot"',
     )
-    verb.add_argument("images", type=Path, nargs="+", help="image files, or folders of them")
+    verb.add_argument("images", type=Path, nargs="*", help="image files, or folders of them")
+    add_camera(verb)
     verb.add_argument("--network", type=Path, help=f"integer network without a bundle (default: {NETWORK})")
     add_bundle(verb)
+    add_rtl(verb)
     verb.add_argument(
         "--labels",
         help=f"a labels.npz, or label names separated by commas, embedded now (default: the bundle's, or {LABELS})",
@@ -47,12 +50,12 @@ def add(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Classify and print."""
-    from spikeclip_fpga.host.accelerator import open_accelerator
     from spikeclip_fpga.host.bundle import BundleError, open_bundle
     from spikeclip_fpga.host.classify import classify
     from spikeclip_fpga.host.images import load_images
     from spikeclip_fpga.host.kinds import backend_kind
 
+    check_source(args)
     bundle = None
     if args.bundle is not None:
         if args.network is not None:
@@ -61,9 +64,14 @@ def run(args: argparse.Namespace) -> int:
     elif args.board is not None:
         raise BundleError(f"--board {args.board}: only a bundle is made for a board; give --bundle too")
     labels = _labels(args, bundle)
-    images, names = load_images(args.images, args.strict_size)
     network = args.network or NETWORK
-    with closing(open_accelerator(args.backend, bundle or network)) as accelerator:
+    source = {"network": str(network)} if bundle is None else {"bundle": bundle.name, "board": bundle.board}
+    if args.camera is None:
+        images, names = load_images(args.images, args.strict_size)
+    with opened(args, bundle or network) as accelerator:
+        if args.camera is not None:
+            kind = backend_kind(accelerator.name, built=bundle is not None and bundle.built)
+            return classify_camera(args, accelerator, labels, kind, source)
         found = classify(accelerator, images, labels, args.top)
         name = accelerator.name
     kind = backend_kind(name, built=bundle is not None and bundle.built)
@@ -72,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
             {"image": image, "labels": [{"label": m.label, "score": round(m.score, 6)} for m in matches]}
             for image, matches in zip(names, found, strict=True)
         ]
-        source = {"network": str(network)} if bundle is None else {"bundle": bundle.name, "board": bundle.board}
         said = {"backend": name, "kind": kind.kind, "emulated": kind.emulated, **source, "images": rows}
         print(json.dumps(said, indent=2))
     else:

@@ -8,7 +8,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
-from . import build, bundle, classify, demo, labels, lower, quantize, serve, teacher, train
+from . import build, bundle, classify, demo, labels, lower, measure, quantize, serve, teacher, train
 
 EPILOG = """\
 The walk, each verb reading what the one before wrote:
@@ -20,6 +20,7 @@ The walk, each verb reading what the one before wrote:
   spikeclip build      tiny.int, a board     -> RTL proven in simulation, reports
   spikeclip bundle     tiny.int, reports     -> bitstreams/tiny-w4-<board>, verified before use
   spikeclip classify   images, a bundle      -> labels and scores
+  spikeclip measure    a bundle, a sensor    -> accuracy, latency, throughput, joules
   spikeclip serve      a bundle              -> the same in a browser
 `spikeclip demo` checks that all levels of the shipped network agree on real images.
 """
@@ -43,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"spikeclip-fpga {_version()}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (teacher, labels, train, quantize, lower, build, bundle, classify, serve, demo):
+    for module in (teacher, labels, train, quantize, lower, build, bundle, classify, measure, serve, demo):
         module.add(verbs)
     return top
 

@@ -76,8 +76,14 @@ def _pynq(bundle: Bundle) -> Accelerator:
     return PynqAccelerator(bundle)
 
 
+def _xrt(bundle: Bundle) -> Accelerator:
+    from .xrt_backend import XrtAccelerator
+
+    return XrtAccelerator(bundle)
+
+
 # These need a board's description, real or emulated, and are closed after use.
-BUNDLE_BACKENDS: dict[str, Callable[[Bundle], Accelerator]] = {"twin": _twin, "pynq": _pynq}
+BUNDLE_BACKENDS: dict[str, Callable[[Bundle], Accelerator]] = {"twin": _twin, "pynq": _pynq, "xrt": _xrt}
 
 
 def open_accelerator(backend: str, source: Path | Bundle) -> Accelerator:

@@ -40,6 +40,20 @@ def resized(image: Image.Image) -> np.ndarray:
     return np.asarray(image)
 
 
+def sized(image: Image.Image, name: str, strict_size: bool = False) -> np.ndarray:
+    """Return an RGB image as (32, 32, 3) uint8, resized or, with ``strict_size``, refused if its size differs.
+
+    name: what messages call it. Raises ImageError.
+    """
+    if strict_size and image.size != (IMAGE_SIZE, IMAGE_SIZE):
+        width, height = image.size
+        raise ImageError(
+            f"{name}: expected {IMAGE_SIZE}x{IMAGE_SIZE} pixels, got {width}x{height}; "
+            "resize it, or allow it to be resized"
+        )
+    return resized(image)
+
+
 def read_rgb(source: Path | BinaryIO, name: str, max_pixels: int | None = None) -> tuple[Image.Image, str]:
     """Return an image file as an RGB picture of its own size, and its format, one of FORMATS.
 
@@ -74,13 +88,7 @@ def decode(path: Path, strict_size: bool = False) -> np.ndarray:
     if not path.is_file():
         raise ImageError(f"{path}: no such file; give image files or folders of them")
     image, _ = read_rgb(path, str(path))
-    if strict_size and image.size != (IMAGE_SIZE, IMAGE_SIZE):
-        width, height = image.size
-        raise ImageError(
-            f"{path}: expected {IMAGE_SIZE}x{IMAGE_SIZE} pixels, got {width}x{height}; "
-            "resize it, or allow it to be resized"
-        )
-    return resized(image)
+    return sized(image, str(path), strict_size)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -13,15 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from . import beats
 from .finn_rtl import RtlError
 from .simulate import STALLS, Gate, Run, SimulationError, Stalls, build
 from .stitch import Stitched
+from .stream_layout import StreamLayout
 
 Array = np.ndarray
-# Cycles without a handshake at the top before a run counts as stuck: so many times the sum of all nodes' cycles
-# per frame, which no stage that still works exceeds, and some for short pipelines.
-_PATIENCE, _PATIENCE_CYCLES = 2, 10_000
 
 
 @dataclass(frozen=True)
@@ -78,10 +75,10 @@ def simulate(
         raise RtlError(
             f"{stitched.top}: expected one input and one output, got {len(stitched.inputs)} and {len(stitched.outputs)}"
         )
-    data, per_frame = _to_beats(model, images)
-    shape, fields, kind = _output_of(model)
+    layout = StreamLayout.of(model, stitched.top)
+    data, per_frame = layout.source.to_beats(images), layout.source.frame_beats
     frames = len(images) if expected_frames is None else expected_frames
-    output_beats = int(np.prod(shape)) // fields
+    output_beats = layout.sink.frame_beats
     compiled = build(
         *(stitched.top, stitched.sources),
         optimise=optimise,
@@ -100,7 +97,7 @@ def simulate(
             stalls=stalls,
             gates=gates,
             seed=seed,
-            watchdog=_patience(model) + (period or 0),
+            watchdog=layout.patience_cycles + (period or 0),
         )
         seconds = time.perf_counter() - start
         level = {True: "maxcount", False: "count"}[stitched.gauge]
@@ -112,52 +109,4 @@ def simulate(
                 f"{stitched.top}: gauge {fifo.name} was full at {fifo.gauge_depth} beats; "
                 "offer the frames at the rate the network can take (period)"
             )
-    values = beats.unpack(run.outputs["m_axis_0"], kind.bitwidth(), fields, signed=bool(kind.signed()))
-    return NetworkRun(values.reshape(frames, *shape[1:]), run, output_beats, fills, seconds)
-
-
-def _integer(name: str, kind: Any) -> Any:
-    if not kind.is_integer() or kind.get_canonical_name() == "BIPOLAR":
-        raise RtlError(f"{name}: expected an integer type, got {kind.name}")
-    return kind
-
-
-def _to_beats(model: Any, images: Array) -> tuple[Array, int]:
-    """Return the input stream and its beats per frame."""
-    from qonnx.custom_op.registry import getCustomOp
-
-    name = model.graph.input[0].name
-    raw = model.find_consumer(name)
-    node, index = getCustomOp(raw), list(raw.input).index(name)
-    shape, folded = tuple(node.get_normal_input_shape(index)), node.get_folded_input_shape(index)
-    kind = _integer(name, model.get_tensor_datatype(name))
-    if images.shape[1:] != shape[1:] or not np.issubdtype(images.dtype, np.integer) or not len(images):
-        raise RtlError(f"{name}: expected integers (N, {', '.join(map(str, shape[1:]))}), got {images.dtype} "
-                       f"{images.shape}")  # fmt: skip
-    low, high = int(images.min()), int(images.max())
-    if low < kind.min() or high > kind.max():
-        raise RtlError(f"{name}: expected {kind.name}, {kind.min():.0f} to {kind.max():.0f}, got {low} to {high}")
-    stream = beats.pack(images.reshape(-1, int(folded[-1])), kind.bitwidth())
-    return _padded(stream, node.get_instream_width_padded(index)), len(stream) // len(images)
-
-
-def _padded(stream: Array, width: int) -> Array:
-    """Return the beats with the words that a stream of ``width`` bits has."""
-    return np.pad(stream, ((0, 0), (0, beats.words_of(width) - stream.shape[1])))
-
-
-def _output_of(model: Any) -> tuple[tuple[int, ...], int, Any]:
-    """Return the output tensor's shape, its elements per beat and type."""
-    from qonnx.custom_op.registry import getCustomOp
-
-    name = model.graph.output[0].name
-    raw = model.find_producer(name)
-    node, index = getCustomOp(raw), list(raw.output).index(name)
-    kind = _integer(name, model.get_tensor_datatype(name))
-    return tuple(node.get_normal_output_shape(index)), int(node.get_folded_output_shape(index)[-1]), kind
-
-
-def _patience(model: Any) -> int:
-    from qonnx.custom_op.registry import getCustomOp
-
-    return _PATIENCE * sum(int(getCustomOp(n).get_exp_cycles()) for n in model.graph.node) + _PATIENCE_CYCLES
+    return NetworkRun(layout.sink.from_beats(run.outputs["m_axis_0"]), run, output_beats, fills, seconds)

@@ -18,6 +18,7 @@ from .bundle import Bundle, file_entry, network_facts, open_bundle
 from .manifest import FORMAT, MANIFEST, SCHEMA, BundleError
 
 NETWORK, LABELS, LICENSE = "network.int.safetensors", "labels.npz", "LICENSE"
+STREAMS = "streams.json"
 REPORTS = ("build.json", "build.txt")
 TIMING_SOURCE = "Verilator"
 _PIXEL_ZERO = 128
@@ -65,6 +66,8 @@ def pack_bundle(
     report = read_build(build)
     sources = {NETWORK: network_file, LABELS: labels_file, **{name: build / "report" / name for name in REPORTS}}
     sources |= {f"accelerator.{kind}": path for kind in ("bit", "hwh", "xclbin") if (path := getattr(overlay, kind))}
+    if overlay.xclbin is not None:  # FINN's DMA writes beats as they are: the host must know what is in one
+        sources[STREAMS] = build / "rtl" / STREAMS
     if license_file is not None:
         sources[LICENSE] = license_file
     for path in sources.values():

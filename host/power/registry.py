@@ -53,6 +53,17 @@ def _value(kind: str, text: str) -> Any:
     return text
 
 
+def source_table() -> str:
+    """Return every source in one line with its settings; those without a default are marked with *."""
+    rows = {
+        name: ", ".join(f"{key}{'*' * (value.default is value.empty)}" for key, value in _settings(name).items())
+        for name in sorted(SOURCES)
+    }
+    width = max(map(len, rows))
+    lines = [f"{name:<{width}}  {settings}" for name, settings in rows.items()]
+    return "\n".join([*lines, "* must be given: --source name:key=value,key=value"]) + "\n"
+
+
 def open_source(spec: str, clock: Clock | None = None) -> PowerSource:
     """Return the source in ``name:key=value,key=value``; lists are joined by +. Raises PowerError.
 

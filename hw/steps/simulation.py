@@ -10,6 +10,7 @@ from ..job import Job, JobError
 from ..network_sim import simulate
 from ..simulate import Gate, Stalls
 from ..stitch import stitch
+from ..stream_layout import StreamLayout
 from .fifos import embeddings
 
 # Stalls that a frame of tens of thousands of cycles feels: an input that trickles, an output that stays closed
@@ -25,8 +26,9 @@ _TOLERANCE = 0.05
 
 
 def make_rtl(model: ModelWrapper, job: Job) -> ModelWrapper:
-    """Write rtl/: the network as one top with AXI-streams, its sources and memory files."""
+    """Write rtl/: the network as one top with AXI-streams, its sources and memory files, its streams' layout."""
     made = stitch(model, job.rtl)
+    StreamLayout.of(model, made.top).write(job.rtl)
     job.say(f"  {made.top}: {len(made.sources)} sources, {len(made.files)} memory files in {job.rtl}")
     return model
 

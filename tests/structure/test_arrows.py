@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("cli", "host", "hw", "ladder", "model", "quantize")
+ROOMS = ("cli", "energy", "host", "hw", "ladder", "model", "quantize")
 # What the board reads, in numpy alone.
 BOARD_SAFE = {"golden", "network", "labelset"}
 MAY_IMPORT: dict[str, dict[str, set[str] | None]] = {
@@ -18,8 +18,9 @@ MAY_IMPORT: dict[str, dict[str, set[str] | None]] = {
     "quantize": {"quantize": None, "model": None},
     "host": {"host": None, "quantize": BOARD_SAFE | {"runner"}},
     "hw": {"hw": None, "quantize": {"golden", "network", "ranges"}},
+    "energy": {"energy": None, "quantize": {"golden", "network", "ranges", "runner"}},
     "ladder": {"ladder": None, "quantize": None, "model": None, "host": None, "hw": None},
-    "cli": {"cli": None, "ladder": None, "quantize": None, "model": None, "host": None, "hw": None},
+    "cli": {"cli": None, "energy": None, "ladder": None, "quantize": None, "model": None, "host": None, "hw": None},
 }
 HEAVY_FOR_BOARD = {"torch", "finn", "onnx", "qonnx", "brevitas", "onnxruntime", "matplotlib", "scipy"}
 

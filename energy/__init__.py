@@ -1,0 +1,1 @@
+"""What an inference costs: the papers' theory and estimates that count memory; nothing here was measured."""
