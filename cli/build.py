@@ -42,6 +42,11 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="end after folding and FINN's estimates: for networks too large to simulate whole",
     )
+    verb.add_argument(
+        "--finn-shell",
+        action="store_true",
+        help="on a Zynq, FINN's shell (its DMA is HLS: needs Vitis HLS) instead of this project's",
+    )
     verb.add_argument("--fresh", action="store_true", help="start anew instead of going on where a build stopped")
     verb.add_argument("--json", action="store_true", help="print the report as JSON, the progress on stderr")
     verb.add_argument("--out", type=Path, help="folder (default: build/<preset>-<board>)")
@@ -70,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         say=lambda line: print(line, file=console, flush=True),
         synthesise=args.synth,
         simulate=not args.estimate_only,
+        finn_shell=args.finn_shell,
         folding=args.folding,
     )
     build.run(job, fresh=args.fresh)

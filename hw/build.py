@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import finn_env
-from .boards import ZYNQ
 from .job import Job, JobError
 
 _PROGRESS = "progress.json"
 _LOG = "build_dataflow.log"
 # What a build leaves in its folder, and a fresh one removes.
 _OWN = ("finn", "gauge", "simulation", "synthesis", "rtl", "vivado", "report", "intermediate_models", _PROGRESS, _LOG)
+
+# FINN's way to a bitstream, with its own shell. This project has never run it: it needs Vivado and Vitis HLS.
+FINN_SHELL = ("step_create_stitched_ip", "step_prepare_synthesis", "step_synthesize_bitfile")
 
 Step = str | Callable[..., Any]
 
@@ -67,10 +69,18 @@ def step_list(job: Job) -> list[Step]:
         ours(simulate_network, "step_simulate_network"),
         *([ours(synthesise, "step_synthesise")] if job.synthesise else []),
     ]
-    # The last step, so that a build without Vivado goes on with it once there is one.
-    wanted = job.board.shell == ZYNQ and (vivado() or (folder(job) / "accelerator.bit").is_file())
-    last: list[Step] = [ours(make_bitstream, "step_bitstream")] if wanted else []
+    # The last steps, so that a build without Vivado goes on with them once there is one.
+    last: list[Step] = []
+    if job.has_own_shell and (vivado() or (folder(job) / "accelerator.bit").is_file()):
+        last = [ours(make_bitstream, "step_bitstream")]
+    elif not job.has_own_shell and vivado():
+        last = list(FINN_SHELL)
     return [*estimates, *(rtl if job.simulate else []), ours(report, "step_report"), *(last if job.simulate else [])]
+
+
+def outputs(job: Job) -> tuple[str, ...]:
+    """Return what FINN's steps are to make, as its DataflowOutputType names it."""
+    return ("estimate_reports",) if job.has_own_shell else ("estimate_reports", "stitched_ip", "bitfile")
 
 
 def run(job: Job, *, fresh: bool = False) -> dict[str, Any]:
@@ -93,7 +103,8 @@ def run(job: Job, *, fresh: bool = False) -> dict[str, Any]:
         synth_clk_period_ns=1000 / job.clk_mhz,
         board=job.board.finn_name,
         shell_flow_type=ShellFlowType(job.board.shell),
-        generate_outputs=[DataflowOutputType.ESTIMATE_REPORTS],
+        generate_outputs=[DataflowOutputType(name) for name in outputs(job)],
+        instrumentation_no_dma=False,
         folding_config_file=job.reports / "folding.json",
     )
     functions = resolve_build_steps(config, list_as_input=step_list(job))

@@ -14,7 +14,7 @@ import numpy as np
 
 from spikeclip_fpga.quantize import network
 
-from .boards import Board
+from .boards import ZYNQ, Board
 
 Say = Callable[[str], None]
 
@@ -30,6 +30,7 @@ class Job:
     fps: frames per second to reach, None for as fast as fits. share: of LUT, BRAM and DSP that may be used.
     images: (N, H, W, C) uint8 that every level computes. folding: FINN folding file to use instead of choosing.
     synthesise: run Yosys. simulate: make the RTL and simulate it; without, the build ends after FINN's estimates.
+    finn_shell: FINN's shell on a Zynq too, whose DMA is HLS, instead of this project's.
     """
 
     source: Path
@@ -42,6 +43,7 @@ class Job:
     say: Say
     synthesise: bool = False
     simulate: bool = True
+    finn_shell: bool = False
     folding: Path | None = None
 
     @property
@@ -84,6 +86,11 @@ class Job:
         return rates
 
     @property
+    def has_own_shell(self) -> bool:
+        """Return whether this project's shell goes around the accelerator; an Alveo card's is FINN's."""
+        return self.board.shell == ZYNQ and not self.finn_shell
+
+    @property
     def rtl(self) -> Path:
         """Return the folder of the stitched RTL."""
         return self.out / "rtl"
@@ -116,7 +123,15 @@ class Job:
         digest.update(self.images.tobytes())
         if self.folding is not None:
             digest.update(self.folding.read_bytes())
-        for part in (self.board.name, self.clk_mhz, self.fps, self.share, self.synthesise, self.simulate):
+        for part in (
+            self.board.name,
+            self.clk_mhz,
+            self.fps,
+            self.share,
+            self.synthesise,
+            self.simulate,
+            self.finn_shell,
+        ):
             digest.update(repr(part).encode())
         for path in sorted(Path(__file__).parent.rglob("*")):
             if path.suffix in (".py", ".sv", ".cpp", ".h"):

@@ -9,7 +9,6 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from ..boards import ZYNQ
 from ..fifos import FIFO, bottleneck
 from ..folding.costs import COUNTED, node_resources
 from ..job import Job
@@ -77,10 +76,11 @@ def next_step(job: Job) -> str:
     """Return in one line what comes after RTL, simulation and reports."""
     if not job.simulate:
         return "leave out --estimate-only to make the RTL and prove it in simulation"
-    if job.board.shell != ZYNQ:
+    if not job.has_own_shell:
         return (
-            f"an image for {job.board.name} needs Vitis: FINN's step_create_stitched_ip, step_prepare_synthesis and "
-            f"step_synthesize_bitfile with shell {job.board.shell}, after step_size_fifos; not tried by this project"
+            f"an image for {job.board.name} needs Vivado and Vitis (shell {job.board.shell}): repeat this command "
+            "where they are, and the build goes on with FINN's step_create_stitched_ip, step_prepare_synthesis and "
+            "step_synthesize_bitfile; not tried by this project"
         )
     if vivado():
         return f"Vivado makes {folder(job) / 'accelerator.bit'} from {script(job)}"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from qonnx.core.modelwrapper import ModelWrapper
 
-from ..boards import ZYNQ
 from ..job import Job
 from ..shell import tcl, wrapper
 from ..shell.geometry import geometry
@@ -27,9 +26,9 @@ def script(job: Job) -> Path:
 def make_shell(model: ModelWrapper, job: Job) -> ModelWrapper:
     """Write vivado/: spikeclip_shell with its modules, and build.tcl; raises ShellError.
 
-    For a Zynq alone: an Alveo card's shell is FINN's.
+    Nothing where FINN's shell is used: on an Alveo card, and on a Zynq that asked for it.
     """
-    if job.board.shell != ZYNQ:
+    if not job.has_own_shell:
         return model
     network = hashlib.sha256(job.source.with_suffix(".safetensors").read_bytes()).digest()
     shape = geometry(model)

@@ -188,6 +188,23 @@ def test_an_alveo_card_gets_no_shell_and_is_told_of_finns(fresh: Made, tmp_path:
     assert build.step_list(card)[-1].__name__ == "step_report"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("changes", [{"board": boards.find("u250")}, {"finn_shell": True}], ids=["alveo", "asked for"])
+def test_with_vivado_finns_steps_follow_where_its_shell_is_used(
+    changes: dict[str, Any], fresh: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finn.builder.build_dataflow_config import DataflowOutputType
+    from finn.builder.build_dataflow_steps import build_dataflow_step_lookup
+
+    job = replace(fresh.job, out=tmp_path / "finns", **changes)
+    monkeypatch.setenv("PATH", fake_vivado(tmp_path, fresh))
+    assert build.step_list(job)[-3:] == list(build.FINN_SHELL)
+    assert set(build.FINN_SHELL) <= set(build_dataflow_step_lookup)
+    assert {DataflowOutputType.STITCHED_IP, DataflowOutputType.BITFILE} < {
+        DataflowOutputType(name) for name in build.outputs(job)
+    }
+    assert make_shell(fresh.rtl, job) is not None and not job.out.exists()
+
+
 def test_a_graph_the_shell_cannot_carry_is_refused(made: Made) -> None:
     from qonnx.core.datatype import DataType
     from qonnx.core.modelwrapper import ModelWrapper
