@@ -10,9 +10,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from .folding.costs import fifo_style
 from .network_sim import NetworkRun, simulate
-from .stitch import stitch
-
-FIFO = "StreamingFIFO_rtl"
+from .stitch import FIFO, stitch
 
 
 def bottleneck(model: Any) -> int:

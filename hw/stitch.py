@@ -16,7 +16,7 @@ from typing import Any
 
 from .finn_rtl import OWN, RtlError, collect, has_weight_streamer, node_sources, weight_streamer
 
-FIFOS = ("StreamingFIFO_rtl", "BlockFifo_rtl")
+FIFO = "StreamingFIFO_rtl"
 _GAUGE = OWN / "lib" / "fifo_gauge.sv"
 _AXILITE_INPUTS = (
     *("AWVALID", "AWPROT", "AWADDR", "WVALID", "WDATA", "WSTRB", "BREADY"),
@@ -68,7 +68,7 @@ class _Node:
 
     @property
     def is_fifo(self) -> bool:
-        return self.node.onnx_node.op_type in FIFOS
+        return self.node.onnx_node.op_type == FIFO
 
     @property
     def module(self) -> str:

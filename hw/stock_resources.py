@@ -11,7 +11,7 @@ from .ops.memory import block_ram, ram_luts
 from .ops.operator import Resources
 
 # fifo.sv keeps up to so many beats in shift registers, more in LUT RAM, more still in block RAM.
-_SHIFT_DEPTH = 33
+SHIFT_DEPTH = 33
 _LUT_DEPTH = 257
 # Bits of a sliding window's buffer from which the tools take block RAM.
 _BUFFER_BITS = 4096
@@ -23,7 +23,7 @@ def fifo(depth: int, width: int) -> Resources:
     To depth 33 not a measurement: the count is one SRLC32E a bit with 20 LUTs of control, as FINN and Vivado have
     it; Yosys keeps that queue in registers (491 LUT, 1,046 FF for 32 x 32). Beyond, within 15 % of Yosys.
     """
-    if depth <= _SHIFT_DEPTH:
+    if depth <= SHIFT_DEPTH:
         return Resources(20 + width, 20 + width)
     if depth <= _LUT_DEPTH:
         return Resources(30 + ram_luts(depth - 1, width), 27 + 2 * width)

@@ -9,10 +9,11 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from ..fifos import FIFO, bottleneck
+from ..fifos import bottleneck
 from ..folding.costs import COUNTED, node_resources
 from ..job import Job
 from ..passes.graph import layer_of
+from ..stitch import FIFO
 from .bitstream import vivado
 from .shell import folder, script
 

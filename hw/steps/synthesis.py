@@ -14,14 +14,11 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from .. import stock_resources
-from ..fifos import FIFO
 from ..finn_rtl import collect, has_weight_streamer, node_sources, weight_streamer
 from ..job import Job
 from ..netlist import Usage
+from ..stitch import FIFO
 from ..synth import synthesise as run_yosys
-
-# FINN's FIFO is shift registers to this depth, which Yosys does not recognise: it would take a register a bit.
-_SHIFT_DEPTH = 33
 
 
 def synthesise(model: ModelWrapper, job: Job) -> ModelWrapper:
@@ -68,9 +65,12 @@ def _short(usage: Usage) -> dict[str, int]:
 
 
 def _usage(node: NodeProto, job: Job) -> tuple[Usage, bool]:
-    """Return what a node takes and whether Yosys measured it."""
+    """Return what a node takes and whether Yosys measured it.
+
+    Yosys does not recognise the shift registers of a shallow FIFO and would take a register a bit.
+    """
     inst: Any = getCustomOp(node)
-    if node.op_type == FIFO and int(inst.get_nodeattr("depth")) <= _SHIFT_DEPTH:
+    if node.op_type == FIFO and int(inst.get_nodeattr("depth")) <= stock_resources.SHIFT_DEPTH:
         fit = stock_resources.fifo(int(inst.get_nodeattr("depth")), int(inst.get_instream_width()))
         return Usage(lut=fit.lut, lut_raw=fit.lut, lut_memory=fit.lut, ff=fit.ff), False
     tops = [str(inst.get_nodeattr("gen_top_module"))]
