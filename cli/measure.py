@@ -51,6 +51,7 @@ def add(verbs: Any) -> None:
 
 def run(args: argparse.Namespace, clock: Clock | None = None) -> int:
     """Measure, write, print. clock: of the power windows, the machine's own by default."""
+    import hashlib
     import json
 
     from spikeclip_fpga.host.bundle import open_bundle
@@ -87,7 +88,8 @@ def run(args: argparse.Namespace, clock: Clock | None = None) -> int:
                     **{**procedure, "warmup_s": args.warmup_s, "board_idle": board_idle},
                 )
             behind = (args.behind or "fast") if args.backend == "twin" else None
-            found = Measurement(bundle, accelerator.name, behind, kind, data, performance, energy, before)
+            digest = hashlib.sha256(images.tobytes()).hexdigest()
+            found = Measurement(bundle, accelerator.name, behind, kind, data, performance, energy, before, digest)
     finally:
         if source is not None:
             source.close()

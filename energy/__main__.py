@@ -16,7 +16,9 @@ from spikeclip_fpga.quantize.runner import FastRunner
 
 from .coefficients import Coefficients
 from .counters import CountError, measure_classes
+from .measured import read_measurement
 from .report import report
+from .subject import subject_of
 from .table import table
 
 
@@ -38,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("images", type=Path, help=".npz with images, labels, class_names")
     parser.add_argument("--coefficients", type=Path, help='JSON that replaces coefficients, {"e_ac": 0.5}')
     parser.add_argument("--json", type=Path, help="write the report here as well")
+    parser.add_argument("--data-set", help="name of the images, such as fashion-mnist (default: the file's)")
+    parser.add_argument("--split", help="their split, such as test; a measurement is compared only if it is stated")
+    parser.add_argument("--measurement", type=Path, help="what `spikeclip measure --out` wrote")
+    parser.add_argument("--board", help="board that the measurement must be of")
+    parser.add_argument("--clk-mhz", type=float, help="clock that the measurement must be of")
     parser.add_argument("--threads", type=int, help="default: one per core")
     args = parser.parse_args(arguments)
     try:
@@ -56,8 +63,12 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     given = Coefficients.from_json(args.coefficients.read_text()) if args.coefficients else None
     images, labels, names = read_images(args.images)
     net = network.load(args.network)
+    data_set = args.data_set or args.images.stem
+    subject = subject_of(*(args.network, net, images, data_set, args.split), board=args.board, clk_mhz=args.clk_mhz)
+    # First: refused at once, not after the counting.
+    measured = read_measurement(args.measurement, subject)
     counts = measure_classes(FastRunner(net), images, labels, names, args.threads)
-    result = report(net, counts, args.images.stem, given)
+    result = report(net, counts, data_set, given, subject, measured)
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
     return result

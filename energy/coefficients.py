@@ -45,6 +45,7 @@ class Coefficients:
     caches of 8 kB (10 pJ), 32 kB (20 pJ) and 1 MB (100 pJ), 64 bits an access.
     potential_accesses: accesses to the state for each event: 2, read and write back; 1 repeats the
     authors' implementation, which counts the write alone.
+    e_add_8 ... e_fmul: Horowitz's table, of which arithmetic.py makes operations of any width.
     """
 
     e_ac: Coefficient = Coefficient(0.9, "pJ", f"{PAPER}; float32 add of {HOROWITZ}")
@@ -55,6 +56,12 @@ class Coefficients:
     sram_per_bit: Coefficient = Coefficient(1.09e-5, "pJ/bit", LEMAIRE)
     sram_word: Coefficient = Coefficient(64, "bit", f"cache access of {HOROWITZ}")
     potential_accesses: Coefficient = Coefficient(2, "accesses", "a read and a write back for each event", "any")
+    e_add_8: Coefficient = Coefficient(0.03, "pJ", f"int8 add of {HOROWITZ}")
+    e_add_32: Coefficient = Coefficient(0.1, "pJ", f"int32 add of {HOROWITZ}")
+    e_mul_8: Coefficient = Coefficient(0.2, "pJ", f"int8 multiply of {HOROWITZ}")
+    e_mul_32: Coefficient = Coefficient(3.1, "pJ", f"int32 multiply of {HOROWITZ}")
+    e_fadd: Coefficient = Coefficient(0.9, "pJ", f"float32 add of {HOROWITZ}")
+    e_fmul: Coefficient = Coefficient(3.7, "pJ", f"float32 multiply of {HOROWITZ}")
 
     def sram_access_pj(self, memory_bits: int) -> float:
         """Return the energy, in pJ, of one access of up to ``sram_word`` bits to a memory of ``memory_bits``."""

@@ -10,6 +10,7 @@ from typing import Any
 from spikeclip_fpga.quantize.network import IMAGE, IntNetwork, Node
 
 Shape = tuple[int, int, int]
+ATTENTION = ("SpikeAttention", "SoftmaxAttention")
 WEIGHTED = ("Conv", "SpikeConv", "SpikeLinear", "Readout")
 
 
@@ -50,14 +51,17 @@ class Layer:
     @property
     def weights(self) -> int:
         """Number of weights; 0 for attention."""
-        return 0 if self.op == "SpikeAttention" else self.kernel**2 * self.in_shape[2] * self.out_shape[2]
+        return 0 if self.op in ATTENTION else self.kernel**2 * self.in_shape[2] * self.out_shape[2]
 
     @property
     def flops(self) -> int:
         """Multiply-accumulates of one dense step, taps on the padding included (the papers' FLOPs).
 
-        Attention has the two products Q (K^T V), 2 N D d, though the papers' sum leaves it out.
+        Attention has the two products Q (K^T V), 2 N D d, or with a softmax (Q K^T) V, 2 N D N, though the
+        papers' sum leaves it out.
         """
+        if self.op == "SoftmaxAttention":
+            return 2 * self.inputs * self.out_positions
         if self.op == "SpikeAttention":
             return 2 * self.inputs * (self.in_shape[2] // self.heads)
         return self.weights * (1 if self.op == "Readout" else self.out_positions)
@@ -73,6 +77,7 @@ class Neurons:
     """A LIF node: ``count`` neurons of ``membrane_bits``; spikes are counted under ``name``.
 
     static: its input does not change over the steps.  on_stream: it reads the residual stream.
+    leak_bits: width of the leak's factor.
     """
 
     name: str
@@ -80,6 +85,7 @@ class Neurons:
     membrane_bits: int
     static: bool = False
     on_stream: bool = False
+    leak_bits: int = 5
 
     @property
     def count(self) -> int:
@@ -139,7 +145,8 @@ def read_network(network: IntNetwork) -> Network:
         elif node.op == "LIF":
             on_stream = before is not None and before.op in ("Align", "ResidualAdd")
             bits, static = node.attributes["membrane_bits"], bool(node.attributes["broadcast"])
-            neurons.append(Neurons(node.name, out, bits, static, on_stream))
+            leak = int(node.attributes["leak_k"]).bit_length()
+            neurons.append(Neurons(node.name, out, bits, static, on_stream, leak))
         elif node.op in ("MaxPool", "OrPool"):
             sums = before.name if before is not None and node.op == "MaxPool" else ""
             pools.append(Pool(node.name, node.op, shapes[x], sums, before is not None and before.op == "Conv"))

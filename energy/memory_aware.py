@@ -20,6 +20,10 @@ ann, Lemaire's formal layer: the twin without neurons or steps, with the same we
 
 Each datum is one access (``datum``, Lemaire), or only its share of a full word of sram_word bits (``packed``,
 as if rows of neighbours were always read together: a lower bound).
+
+Arithmetic is ``int32``, as Lemaire has it, or of the widths that the operands have (``width``, arithmetic.py);
+addresses stay int32. The ANNs of twins.py are estimated from their shapes: ``formal`` (ann.py), and ``dataflow``
+(dataflow.py), which moves data as time_parallel does.
 """
 
 from __future__ import annotations
@@ -31,15 +35,22 @@ from typing import Literal
 
 from spikeclip_fpga.quantize.network import IntNetwork
 
-from . import ann, time_parallel, time_serial
+from . import ann, dataflow, time_parallel, time_serial
+from .arithmetic import add_pj, multiply_pj
 from .coefficients import Coefficients
 from .counters import CountError, Counts
 from .layers import read_network
+from .twins import Twin
 from .work import MEMORY, Model, Work
 
 Placement = Literal["time_serial", "time_parallel", "ann"]
+TwinPlacement = Literal["formal", "dataflow"]
 Packing = Literal["datum", "packed"]
+Arithmetic = Literal["int32", "width"]
 PLACEMENTS: tuple[Placement, ...] = ("time_serial", "time_parallel", "ann")
+TWIN_PLACEMENTS: tuple[TwinPlacement, ...] = ("formal", "dataflow")
+PACKINGS: tuple[Packing, ...] = ("datum", "packed")
+ARITHMETICS: tuple[Arithmetic, ...] = ("int32", "width")
 PARTS = (*MEMORY, "compute", "address")
 _ROOMS: dict[Placement, ModuleType] = {"time_serial": time_serial, "time_parallel": time_parallel, "ann": ann}
 
@@ -62,9 +73,10 @@ class NodeEnergy:
 class MemoryAware:
     """An estimate: its placement, how data are packed, and each node's energy."""
 
-    placement: Placement
+    placement: Placement | TwinPlacement
     packing: Packing
     nodes: tuple[NodeEnergy, ...]
+    arithmetic: Arithmetic = "int32"
 
     @property
     def parts(self) -> dict[str, float]:
@@ -83,18 +95,43 @@ def estimate(
     placement: Placement,
     packing: Packing = "datum",
     coefficients: Coefficients | None = None,
+    arithmetic: Arithmetic = "int32",
 ) -> MemoryAware:
     """Return the memory-aware energy of an average counted image.
 
-    Raises CountError without images, or for an unknown placement or packing.
+    Raises CountError without images, or for an unknown placement, packing or arithmetic.
     """
-    if placement not in PLACEMENTS or packing not in ("datum", "packed"):
-        raise CountError(
-            f"memory-aware: expected {', '.join(PLACEMENTS)}; datum or packed; got {placement!r}, {packing!r}"
-        )
+    _require(placement, PLACEMENTS, packing, arithmetic)
     given = coefficients or Coefficients()
     nodes = work(network, counts, placement, given.potential_accesses.value)
-    return MemoryAware(placement, packing, tuple(_price(node, packing, given) for node in nodes))
+    return MemoryAware(
+        placement, packing, tuple(_price(node, packing, given, arithmetic) for node in nodes), arithmetic
+    )
+
+
+def estimate_twin(
+    twin: Twin,
+    placement: TwinPlacement,
+    packing: Packing = "datum",
+    coefficients: Coefficients | None = None,
+    arithmetic: Arithmetic = "int32",
+) -> MemoryAware:
+    """Return the memory-aware energy of one pass of an ANN. Raises CountError for an unknown choice."""
+    _require(placement, TWIN_PLACEMENTS, packing, arithmetic)
+    given = coefficients or Coefficients()
+    nodes = ann.formal(twin) if placement == "formal" else dataflow.work(twin)
+    return MemoryAware(
+        placement, packing, tuple(_price(node, packing, given, arithmetic) for node in nodes), arithmetic
+    )
+
+
+def _require(placement: str, placements: tuple[str, ...], packing: str, arithmetic: str) -> None:
+    if placement not in placements or packing not in PACKINGS:
+        raise CountError(
+            f"memory-aware: expected {', '.join(placements)}; datum or packed; got {placement!r}, {packing!r}"
+        )
+    if arithmetic not in ARITHMETICS:
+        raise CountError(f"memory-aware: arithmetic: expected int32 or width, got {arithmetic!r}")
 
 
 def work(network: IntNetwork, counts: Counts, placement: Placement, potential_accesses: float = 2) -> list[Work]:
@@ -106,8 +143,15 @@ def work(network: IntNetwork, counts: Counts, placement: Placement, potential_ac
     return nodes
 
 
-def _price(node: Work, packing: Packing, coefficients: Coefficients) -> NodeEnergy:
-    add, multiply = coefficients.e_add.value, coefficients.e_mul.value
+def _price(node: Work, packing: Packing, coefficients: Coefficients, arithmetic: Arithmetic) -> NodeEnergy:
+    address_add, address_multiply = coefficients.e_add.value, coefficients.e_mul.value
+    if node.floating:
+        add, multiply = coefficients.e_fadd.value, coefficients.e_fmul.value
+    elif arithmetic == "width":
+        add = float(add_pj(node.add_bits, coefficients))
+        multiply = float(multiply_pj(*node.multiply_bits, coefficients))
+    else:
+        add, multiply = address_add, address_multiply
     word = coefficients.sram_word.value
     parts = dict.fromkeys(PARTS, 0.0)
     for access in node.accesses:
@@ -115,5 +159,5 @@ def _price(node: Work, packing: Packing, coefficients: Coefficients) -> NodeEner
         words = share if packing == "packed" else math.ceil(share)
         parts[access.part] += access.count * words * coefficients.sram_access_pj(access.memory_bits)
     parts["compute"] = node.adds * add + node.multiplies * multiply
-    parts["address"] = node.address_adds * add + node.address_multiplies * multiply
+    parts["address"] = node.address_adds * address_add + node.address_multiplies * address_multiply
     return NodeEnergy(node.name, node.op, parts)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
 from spikeclip_fpga.quantize.network import IntNetwork
 
-from . import memory_aware, papers, theory
+from . import comparison, memory_aware, papers, theory
+from .break_even import break_evens
 from .coefficients import Coefficients
 from .counters import Counts, FormulaError, formula_error, total
 from .layers import Network, read_network
+from .measured import NOT_MEASURED, Measured, NotMeasured
+from .memory_aware import PACKINGS
+from .subject import Subject
+from .twins import KINDS, twin_of
 
+FORMAT, SCHEMA = "spikeclip-fpga/energy-estimates", 1
 KIND = "theory and estimates from counted spikes; nothing in this report was measured on hardware"
-NOT_MEASURED = "not measured"
-PACKINGS: tuple[memory_aware.Packing, ...] = ("datum", "packed")
+KIND_MEASURED = "theory and estimates from counted spikes; only what is called measured was measured on hardware"
 
 
 def report(
@@ -23,11 +29,13 @@ def report(
     classes: Mapping[str, Counts],
     data_set: str,
     coefficients: Coefficients | None = None,
+    subject: Subject | None = None,
+    measured: Measured | NotMeasured | None = None,
 ) -> dict[str, Any]:
     """Return the estimates of ``network`` for counted images as a JSON object; energies in nJ per image.
 
-    classes: counts by class, as measure_classes returns them; their sum is the data set.
-    Raises CountError without images.
+    classes: counts by class, as measure_classes returns them; their sum is the data set. subject: what it is of,
+    null in the report if not given. measured: of read_measurement. Raises CountError without images.
     """
     given = coefficients or Coefficients()
     read, whole = read_network(network), total(list(classes.values()))
@@ -40,7 +48,10 @@ def report(
         for packing in PACKINGS
     ]
     return {
-        "kind": KIND,
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "kind": KIND_MEASURED if isinstance(measured, Measured) else KIND,
+        "subject": None if subject is None else subject.to_json(),
         "data_set": data_set,
         "images": whole.images,
         "timesteps": read.timesteps,
@@ -49,7 +60,8 @@ def report(
         "formula_error": _errors(errors, whole.images),
         "classes": {name: _theory(theory.estimate(read, counts, given)) for name, counts in classes.items()},
         "memory_aware": memory,
-        "measured": NOT_MEASURED,
+        "comparison": _comparison(network, whole, given, measured),
+        "measured": measured.to_json() if isinstance(measured, Measured) else NOT_MEASURED,
         "papers": _papers(read, given),
         "coefficients": given.to_json(),
     }
@@ -120,6 +132,21 @@ def _memory(found: memory_aware.MemoryAware) -> dict[str, Any]:
             {"name": n.name, "op": n.op, "energy_nj": _nj(n.energy_pj), **{p: _nj(v) for p, v in n.parts.items()}}
             for n in found.nodes
         ],
+    }
+
+
+def _comparison(
+    network: IntNetwork, counts: Counts, given: Coefficients, measured: Measured | NotMeasured | None
+) -> dict[str, Any]:
+    """Return one row for SpikeCLIP and each ANN of its topology, and where they break even."""
+    config, bits = json.loads(network.meta["config"]), json.loads(network.meta.get("bits", "{}"))
+    rows = [comparison.four(comparison.spikeclip(network, counts, given), measured=measured)]
+    rows += [comparison.four(comparison.ann(kind, config, bits, given)) for kind in KINDS]
+    spikes = sum(counts.additions.values()) > 0
+    return {
+        "rows": [row.to_json() for row in rows],
+        "text": comparison.table(rows),
+        "break_even": [break_evens(network, counts, twin_of(kind, config, bits), given) for kind in KINDS if spikes],
     }
 
 

@@ -9,7 +9,8 @@ WIDTH = 34
 
 def table(result: dict[str, Any]) -> str:
     """Return report.report's result as text: theory, its error, memory-aware estimates, the papers' table."""
-    parts = [_head(result), _layers(result), _classes(result), _error(result), _memory(result), _papers(result)]
+    parts = [_head(result), _layers(result), _classes(result), _error(result), _memory(result), _compared(result)]
+    parts.append(_papers(result))
     return "\n\n".join(parts)
 
 
@@ -29,7 +30,7 @@ def _head(result: dict[str, Any]) -> str:
             f"({every:.2f} % with the first layer at every step)",
             f"  the difference, {points:+.2f} points: {weighting:+.2f} large layers' rates, "
             f"{dense:+.2f} layers that stay MACs",
-            f"measured: {result['measured']}",
+            f"measured: {_measured(result['measured'])}",
         ]
     )
 
@@ -89,6 +90,31 @@ def _memory(result: dict[str, Any]) -> str:
     by_name = [{node["name"]: node["energy_nj"] for node in found["nodes"]} for found in estimates]
     for name in dict.fromkeys(name for nodes in by_name for name in nodes):
         lines.append(line(name, [nodes.get(name) for nodes in by_name]))
+    return "\n".join(lines)
+
+
+def _measured(found: Any) -> str:
+    if isinstance(found, str):
+        return found
+    low, value, high = (found["dynamic"][key] / 1000 for key in ("low_nj", "value_nj", "high_nj"))
+    total = found["total"]["value_nj"] / 1000
+    return (
+        f"{value:,.4g} uJ an image dynamic [{low:,.4g}, {high:,.4g}], {total:,.4g} uJ in all, "
+        f"at {found['boundary']}, by {found['sensor']}"
+    )
+
+
+def _compared(result: dict[str, Any]) -> str:
+    """Return the rows of all networks and the firing rates at which they would cost the same."""
+    found = result["comparison"]
+    if not found["break_even"]:
+        return f"{found['text']}\nno spikes: no firing rate to break even at"
+    heads = "".join(f"{one['against']:>14}" for one in found["break_even"])
+    lines = [found["text"], f"{'breaks even at a firing rate, %':66}{heads}"]
+    for rows in zip(*(one["rows"] for one in found["break_even"]), strict=True):
+        name = f"{rows[0]['estimate']}, {rows[0]['variant']}"
+        shown = ("never" if row["rate"] is None else f"{100 * row['rate']:.2f}" for row in rows)
+        lines.append(f"  {name:64}" + "".join(f"{text:>14}" for text in shown))
     return "\n".join(lines)
 
 

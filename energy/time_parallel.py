@@ -32,6 +32,8 @@ def _neurons(model: Model) -> list[Work]:
                 ),
                 adds=3 * steps,  # bias, leak and reset are there at every step
                 multiplies=steps,
+                add_bits=group.membrane_bits,
+                multiply_bits=(group.membrane_bits, group.leak_bits),
             )
         )
     return found
@@ -47,12 +49,13 @@ def _buffers(model: Model) -> list[Work]:
         values = pool.shape[0] * pool.shape[1] * pool.shape[2]
         row = pool.shape[1] * pool.shape[2]
         accesses = (Access("state", 2 * values, bits, row * bits),)
-        found.append(Work(pool.name, pool.op, accesses, adds=values * steps))
+        found.append(Work(pool.name, pool.op, accesses, adds=values * steps, add_bits=widths.get(pool.layer, 1)))
     bits = model.stream_bits() * model.timesteps
     for name, shape in model.read.streams.items():
         elements = shape[0] * shape[1] * shape[2]
         accesses = (Access("state", 3 * elements, bits, elements * bits),)
-        found.append(Work(name, "ResidualAdd", accesses, adds=elements * model.timesteps))
+        adds = elements * model.timesteps
+        found.append(Work(name, "ResidualAdd", accesses, adds=adds, add_bits=model.stream_bits()))
     return found
 
 
@@ -72,6 +75,8 @@ def _dense(model: Model, layer: Layer) -> Work:
         ),
         adds=layer.flops * (1 if image else model.timesteps),
         multiplies=layer.flops if image else 0,
+        add_bits=model.sum_bits(layer),
+        multiply_bits=(8, weight_bits),
     )
 
 
@@ -86,6 +91,7 @@ def _attention(model: Model, layer: Layer) -> Work:
             Access("state", 3 * words * depth, bits, layer.in_shape[2] * depth * bits),
         ),
         adds=layer.flops * model.timesteps,
+        add_bits=model.sum_bits(layer),
     )
 
 
@@ -103,4 +109,6 @@ def _readout(model: Model, layer: Layer) -> Work:
         ),
         adds=words * model.timesteps + layer.flops,
         multiplies=layer.flops,
+        add_bits=sum_bits,
+        multiply_bits=(model.readout_bits(layer), weight_bits),
     )

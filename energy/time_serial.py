@@ -35,6 +35,8 @@ def _neurons(model: Model) -> list[Work]:
                 ),
                 adds=2 * steps + fired,  # bias and leak; the reset of those that fired
                 multiplies=steps,
+                add_bits=bits,
+                multiply_bits=(bits, group.leak_bits),
             )
         )
     return found
@@ -47,7 +49,8 @@ def _buffers(model: Model) -> list[Work]:
     for name, shape in model.read.streams.items():
         elements = shape[0] * shape[1] * shape[2]
         steps = elements * model.timesteps
-        found.append(Work(name, "ResidualAdd", (Access("state", 3 * steps, bits, elements * bits),), adds=steps))
+        accesses = (Access("state", 3 * steps, bits, elements * bits),)
+        found.append(Work(name, "ResidualAdd", accesses, adds=steps, add_bits=bits))
     return found
 
 
@@ -78,6 +81,7 @@ def _events(model: Model, layer: Layer) -> Work:
         adds=additions,
         address_adds=spikes * reach + (2 * spikes if layer.op == "SpikeConv" else 0),
         address_multiplies=2 * spikes if layer.op == "SpikeConv" else 0,
+        add_bits=state_bits,
     )
 
 
@@ -95,6 +99,8 @@ def _dense(model: Model, layer: Layer) -> Work:
         adds=layer.flops,
         multiplies=layer.flops,
         address_adds=layer.inputs + layer.outputs + layer.out_shape[2] * layer.kernel**2,
+        add_bits=sum_bits,
+        multiply_bits=(8, weight_bits),
     )
 
 
@@ -116,6 +122,7 @@ def _attention(model: Model, layer: Layer) -> Work:
         ),
         adds=from_k + from_q,
         address_adds=from_k + from_q,
+        add_bits=model.state_bits(layer),
     )
 
 
@@ -135,4 +142,6 @@ def _readout(model: Model, layer: Layer) -> Work:
         adds=spikes + layer.flops,
         multiplies=layer.flops,
         address_adds=layer.flops,
+        add_bits=sum_bits,
+        multiply_bits=(model.readout_bits(layer), weight_bits),
     )

@@ -29,7 +29,10 @@ class Access:
 
 @dataclass(frozen=True)
 class Work:
-    """What one node does per image: accesses, and int32 adds and multiplies to compute and to address."""
+    """What one node does per image: accesses, and adds and multiplies to compute and to address.
+
+    add_bits, multiply_bits: widths that "width" arithmetic prices; "int32" prices all alike, unless floating.
+    """
 
     name: str
     op: str
@@ -38,6 +41,9 @@ class Work:
     multiplies: float = 0
     address_adds: float = 0
     address_multiplies: float = 0
+    add_bits: int = 32
+    multiply_bits: tuple[int, int] = (32, 32)
+    floating: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,16 @@ class Model:
     def sum_bits(self, layer: Layer) -> int:
         """Width of an accumulator that no input overflows."""
         return self.bits[layer.name][1]
+
+    def readout_bits(self, layer: Layer) -> int:
+        """Width of the weighted sums of spikes over tokens and steps that enter the projection."""
+        node = next(n for n in self.network.nodes if n.name == layer.name)
+        steps = self.network.constants[node.inputs[1]].astype(np.int64) * (layer.in_shape[0] * layer.in_shape[1])
+        shift = int(node.attributes["shift"])
+        low, high = (
+            int(part.sum()) + ((1 << shift) >> 1) >> shift for part in (np.minimum(steps, 0), np.maximum(steps, 0))
+        )
+        return signed_bits(low, high)
 
     def stream_bits(self) -> int:
         """Width of the residual stream, taken as that of the widest membrane that adds it up unscaled."""

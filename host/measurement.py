@@ -36,7 +36,8 @@ def fpga_state() -> str | None:
 class Measurement:
     """One run. behind: what computes behind the twin, else None. data: name and split of the images.
 
-    energy: None is "not measured". fpga_before: fpga_state() before the device was opened.
+    energy: None is "not measured". fpga_before: fpga_state() before the device was opened. images_sha256: of the
+    images' bytes, in order.
     """
 
     bundle: Bundle
@@ -47,6 +48,7 @@ class Measurement:
     performance: Performance
     energy: EnergyReport | None
     fpga_before: str | None
+    images_sha256: str
 
     def content(self) -> dict[str, Any]:
         """Return measure.json's content; docs/boards.md has every key."""
@@ -72,7 +74,10 @@ class Measurement:
                 **{"clk_mhz": bundle.clk_mhz, "bitstream_built": bundle.built},
                 **{"network_sha256": bundle.network_digest.hex(), "labels_tower": bundle.labels.tower},
             },
-            "data": {"name": self.data[0], "split": self.data[1], "images": self.performance.accuracy.images},
+            "data": {
+                **{"name": self.data[0], "split": self.data[1], "images": self.performance.accuracy.images},
+                "sha256": self.images_sha256,
+            },
             "accuracy": asdict(self.performance.accuracy),
             "latency": asdict(self.performance.latency),
             "throughput": asdict(self.performance.throughput),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spikeclip_fpga.energy.__main__ import main
-from spikeclip_fpga.energy.counters import measure_classes
+from spikeclip_fpga.energy.counters import Counts, measure_classes
 from spikeclip_fpga.energy.report import report
 from spikeclip_fpga.energy.table import table
 from spikeclip_fpga.quantize import network
@@ -110,3 +110,16 @@ def test_errors_of_coefficients_and_networks_are_one_line(
     np.savez(images, images=np.zeros((1, 8, 8, 3), np.uint8), labels=np.zeros(1, int), class_names=np.array(["coat"]))
     assert main([str(SHIPPED), str(images)]) == 1
     assert capsys.readouterr().err == "energy: images: expected uint8 (B, 32, 32, 3), got uint8 (1, 8, 8, 3)\n"
+
+
+def test_a_silent_network_has_no_firing_rate_to_break_even_at(images: Path) -> None:
+    net = network.load(SHIPPED)
+    with np.load(images) as file:
+        counts = measure_classes(FastRunner(net), file["images"], file["labels"], ("coat", "bag"))
+    silent = {
+        name: Counts(part.images, dict.fromkeys(part.spikes, 0), dict.fromkeys(part.additions, 0))
+        for name, part in counts.items()
+    }
+    result = report(net, silent, "pictures")
+    assert result["comparison"]["break_even"] == [] and result["subject"] is None
+    assert "no firing rate to break even at" in table(result)

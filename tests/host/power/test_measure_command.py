@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from spikeclip_fpga.host.accelerator import Accelerator, FastAccelerator
 from spikeclip_fpga.host.bundle import Bundle
 from spikeclip_fpga.host.classify import cosine_scores
 from spikeclip_fpga.host.power import SOURCES, PowerSource, read_report
+from spikeclip_fpga.model.data import load
 
 from ..bundles import make_build, pack
 
@@ -52,8 +54,6 @@ def command(bundle: Bundle, data: Path) -> list[str]:
 
 def correct(bundle: Bundle, data: Path) -> int:
     """Return how many images golden gets right."""
-    from spikeclip_fpga.model.data import load
-
     found = load("folder", "test", data)
     best = cosine_scores(bundle.network.run(found.images), bundle.labels).argmax(axis=1)
     return sum(bundle.labels.names[k] == found.class_names[c] for k, c in zip(best, found.labels, strict=True))
@@ -75,6 +75,8 @@ def test_without_a_sensor_energy_is_not_measured(
     assert content["latency"]["runs"] == 3 and content["latency"]["p99_ms"] is None and "too few runs" in said
     assert content["simulated"] == {"latency_ms": 0.9, "images_per_second": 2500, "source": "Verilator"}
     assert content["bundle"]["network_sha256"] == bundle.network_digest.hex()
+    taken = load("folder", "test", data).take(IMAGES)
+    assert content["data"]["sha256"] == hashlib.sha256(taken.images.tobytes()).hexdigest()
     assert main([*command, "--json"]) == 0
     assert tuple(json.loads(capsys.readouterr().out)) == (*KEYS, "energy", "machine")
 
