@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .finn_rtl import RtlError
-from .simulate import STALLS, Gate, Run, SimulationError, Stalls, build
+from .simulate import STALLS, Gate, Run, SimulationError, Stalls, build, trace_kind
 from .stitch import Stitched
 from .stream_layout import StreamLayout
 
@@ -63,13 +63,15 @@ def simulate(
     expected_frames: int | None = None,
     optimise: str = "-O1",
     trace: Path | None = None,
+    window: tuple[int, int] | None = None,
 ) -> NetworkRun:
     """Send ``images`` (N, ...) of integers back to back through the accelerator and return what comes out.
 
     stalls, seed: of input and output, as in Simulation.run. period: cycles per frame at which the input's beats
     arrive, evenly spread, instead of ``stalls.inputs``. expected_frames: results to wait for, N unless given.
-    optimise: of g++. trace: FST file. Raises RtlError for images of another shape or range, SimulationError
-    for a stuck simulation (with the FIFOs' fill levels if stitched with probes) or a gauge that was too small.
+    optimise: of g++. trace: file, .fst or .saif, of the cycles ``window`` if given, as in Simulation.run. Raises
+    RtlError for images of another shape or range, SimulationError for a stuck simulation
+    (with the FIFOs' fill levels if stitched with probes) or a gauge that was too small.
     """
     if len(stitched.inputs) != 1 or len(stitched.outputs) != 1:
         raise RtlError(
@@ -84,7 +86,7 @@ def simulate(
         optimise=optimise,
         strict=False,
         includes=stitched.includes,
-        trace=trace is not None,
+        trace="" if trace is None else trace_kind(trace),
     )
     gates = {} if period is None else {"s_axis_0": Gate(rate=(per_frame, period))}
     depths = {fifo.name: fifo.depth for fifo in stitched.fifos} if stitched.probes else {}
@@ -98,6 +100,8 @@ def simulate(
             gates=gates,
             seed=seed,
             watchdog=layout.patience_cycles + (period or 0),
+            window=window,
+            hold=trace is not None and trace_kind(trace) == "saif",
         )
         seconds = time.perf_counter() - start
         level = {True: "maxcount", False: "count"}[stitched.gauge]

@@ -94,7 +94,7 @@ class _Stream(ctypes.Structure):
 
 
 class _Options(ctypes.Structure):
-    _fields_ = [("watchdog", ctypes.c_int64), ("drain", ctypes.c_int64)]
+    _fields_ = [(name, ctypes.c_int64) for name in ("watchdog", "drain", "start", "end", "period", "hold")]
 
 
 class _Result(ctypes.Structure):
@@ -138,11 +138,15 @@ class Simulation:
         self, model: Model, files: Mapping[str, str], seed: int, trace: Path | None, fifos: Mapping[str, int]
     ) -> None:
         self.model = model
-        self._fifos = dict(fifos)
+        self._fifos, self._windows = dict(fifos), 0
         self._library = ctypes.CDLL(str(model.library))
         self._library.sc_open.restype = ctypes.c_void_p
         text = ctypes.create_string_buffer(1024)
         if trace is not None:
+            if model.trace != trace_kind(trace):
+                raise ValueError(
+                    f"{model.top}: {trace.name}: build the model with trace={trace_kind(trace)!r}, got {model.trace!r}"
+                )
             trace = trace.resolve()
             trace.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -195,15 +199,26 @@ class Simulation:
         seed: int = 0,
         watchdog: int = 2_000,
         drain: int = 64,
+        window: tuple[int, int] | None = None,
+        period_ps: int = 10_000,
+        hold: bool = False,
     ) -> Run:
         """Offer ``inputs`` and take the given number of beats from each of ``outputs``.
 
         inputs: stream -> (beats, words) uint32; outputs: stream -> beats. gates: for single streams, over
         ``stalls``. seed: of stalls and of the noise on data without valid. watchdog: give up after so many
-        cycles without a handshake. drain: cycles to watch for surplus beats at the end.
-        Raises ValueError for beats of another shape, SimulationError naming the stream that is stuck, gives
-        too many beats or changes while it waits.
+        cycles without a handshake. drain: cycles to watch for surplus beats at the end. window: (first, end)
+        cycles of this run that are traced, without end; all unless given. SAIF has one window, which may be
+        several runs whole. period_ps: of the clock, in SAIF. hold: inputs without valid keep their last beat
+        instead of showing noise.
+        Raises ValueError for beats of another shape or a second window, SimulationError naming the stream that
+        is stuck, gives too many beats or changes while it waits, or for a run that ends before its window.
         """
+        if window is not None and not 0 <= window[0] < window[1]:
+            raise ValueError(f"{self.model.top}: window: expected 0 <= first < end, got {window}")
+        if window is not None and self._windows:
+            raise ValueError(f"{self.model.top}: window: this simulation had one; open another one")
+        self._windows += window is not None
         ports = (*self.model.interface.inputs, *self.model.interface.outputs)
         n_inputs = len(self.model.interface.inputs)
         self._check_names(inputs, outputs, gates or {})
@@ -221,14 +236,19 @@ class Simulation:
             noise = (seed * len(ports) + i) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
             places = data[i].ctypes.data, moved[i].ctypes.data
             streams[i] = _Stream(*places, len(data[i]), words, 0, *gate.fields(), noise)
+        options = _Options(watchdog, drain, *(window or (0, -1)), period_ps, hold)
         result, text = _Result(), ctypes.create_string_buffer(1024)
         self._library.sc_run(
-            *(self._open_handle(), streams, ctypes.byref(_Options(watchdog, drain)), ctypes.byref(result)),
+            *(self._open_handle(), streams, ctypes.byref(options), ctypes.byref(result)),
             *(text, _i64(len(text))),
         )
         if result.status:
             raise SimulationError(
                 self._explain(result, ports, list(streams), text.value.decode(errors="replace"), watchdog)
+            )
+        if window is not None and result.simulated < window[1]:
+            raise SimulationError(
+                f"{self.model.top}: the run ended at cycle {result.simulated}, its window at {window[1]}; send more"
             )
         return Run(
             {port.name: beats for port, beats in zip(ports[n_inputs:], data[n_inputs:], strict=True)},
@@ -276,11 +296,12 @@ class Simulation:
 
 @dataclass(frozen=True)
 class Model:
-    """A compiled module: its library and ports."""
+    """A compiled module: its library and ports; trace: what it can write, "fst", "saif" or nothing."""
 
     top: str
     library: Path
     interface: Interface
+    trace: str = ""
 
     def width(self, stream: str) -> int:
         """Return the bits of a stream's data."""
@@ -298,7 +319,8 @@ class Model:
         """Return a new instance, reset.
 
         files: name -> text, what the module's $readmemh find in their current folder. seed: of the values
-        registers have before reset, 0 for zeros. trace: FST file to write (the model must be built with it).
+        registers have before reset, 0 for zeros. trace: file to write, .fst, or .saif for counts of value
+        changes; the model must be built for it.
         fifos: name -> depth of those whose fill level is output port <name>_count, for the report of a stuck
         run. Raises SimulationError if a file is missing, malformed or too short for its memory.
         """
@@ -311,21 +333,27 @@ def build(
     parameters: Mapping[str, int | str] | None = None,
     *,
     optimise: str = "-O1",
-    trace: bool = False,
+    trace: bool | str = False,
     strict: bool = True,
     includes: Sequence[Path] = (),
     defines: Mapping[str, str] | None = None,
 ) -> Model:
-    """Compile module ``top``; see :func:`verilate.compile_model`. Raises BuildError."""
+    """Compile module ``top``; see :func:`verilate.compile_model`. trace: True is "fst". Raises BuildError."""
+    kind = ("fst" if trace else "") if isinstance(trace, bool) else trace
     library, interface = compile_model(
         *(top, sources, parameters or {}),
         optimise=optimise,
-        trace=trace,
+        trace=kind,
         strict=strict,
         includes=includes,
         defines=defines,
     )
-    return Model(top, library, interface)
+    return Model(top, library, interface, kind)
+
+
+def trace_kind(file: Path) -> str:
+    """Return "saif" for a file of this suffix, "fst" for any other."""
+    return "saif" if file.suffix == ".saif" else "fst"
 
 
 def _beats(top: str, port: StreamPort, beats: Array) -> Array:

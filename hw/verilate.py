@@ -24,6 +24,11 @@ _SELF = Path(__file__).read_text()
 _SMALL, _MOST_JOBS = 400_000, 4
 # -O1 compiles a small operator in about a second, and large tops run no slower than at -O3; see _link.
 OPTIMISE = ("-O1", "-O3")
+# What a model can write: waveforms, or counts of value changes.
+TRACES = ("", "fst", "saif")
+# Every register and wire is counted, a netlist's _123_ too, but for the contents of memories; both limits in bits and
+# elements.
+_SAIF_WIDTH, _SAIF_ARRAY = 1 << 20, 64
 _CXX_FLAGS = ("-std=c++20", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-pthread", "-w")
 _RUNTIME_FLAGS = (*(f"-DVL_USER_{name}" for name in ("FINISH", "STOP", "FATAL", "WARN")), "-include", "print.h")
 _PORT = re.compile(r"VL_(IN|OUT)(?:8|16|64|W)?\(&(\w+),(\d+),0(?:,\d+)?\);")
@@ -106,7 +111,7 @@ def compile_model(
     parameters: Mapping[str, int | str],
     *,
     optimise: str = "-O1",
-    trace: bool = False,
+    trace: str = "",
     strict: bool = True,
     includes: Sequence[Path] = (),
     defines: Mapping[str, str] | None = None,
@@ -114,12 +119,14 @@ def compile_model(
     """Return the shared library of ``top`` and its ports, compiled unless the cache has it.
 
     sources: SystemVerilog files, packages first. parameters: of ``top``; strings become string parameters.
-    trace: compile with waveforms. strict: every warning of ``verilator -Wall`` is an error (off: for other
-    people's modules). includes: folders of headers (.vh, .svh). defines: macros and their text, "" for none.
-    Raises BuildError.
+    trace: "fst" for waveforms, "saif" for counts of value changes, "" for neither. strict: every
+    warning of ``verilator -Wall`` is an error (off: for other people's modules). includes: folders of headers
+    (.vh, .svh). defines: macros and their text, "" for none. Raises BuildError.
     """
     if optimise not in OPTIMISE:
         raise BuildError(f"{top}: optimise: expected one of {', '.join(OPTIMISE)}, got {optimise}")
+    if trace not in TRACES:
+        raise BuildError(f"{top}: trace: expected fst, saif or nothing, got {trace}")
     for source in sources:
         if not source.is_file():
             raise BuildError(f"{top}: {source}: no such file")
@@ -134,9 +141,9 @@ def compile_model(
         runtime = _runtime(trace)
         with tempfile.TemporaryDirectory(prefix="build-", dir=folder.parent) as name:
             work = Path(name)
-            options = ["--trace-fst"] if trace else []
+            options = _trace_options(trace)
             options += [f"-I{folder}" for folder in includes]
-            options += [f"-D{name}={text}" if text else f"-D{name}" for name, text in macros.items()]
+            options += _defines(macros)
             _verilate(top, sources, parameters, work, options, strict=strict)
             interface = _interface(top, work / "Vdut.h")
             (work / "glue.cpp").write_text(_glue(interface, trace))
@@ -151,6 +158,18 @@ def compile_model(
                 if not library.is_file():
                     raise
     return library, _read_interface(ports)
+
+
+def _trace_options(trace: str) -> list[str]:
+    limits = [
+        "--no-trace-params",
+        "--trace-underscore",
+        "--trace-max-width",
+        str(_SAIF_WIDTH),
+        "--trace-max-array",
+        str(_SAIF_ARRAY),
+    ]
+    return [f"--trace-{trace}", *(limits if trace == "saif" else [])] if trace else []
 
 
 def _read_interface(path: Path) -> Interface:
@@ -169,13 +188,36 @@ def _verilate(
     *,
     strict: bool,
 ) -> None:
-    values = [f"-G{k}={json.dumps(v) if isinstance(v, str) else int(v)}" for k, v in parameters.items()]
     # Registers start with random values, so that one that misses its reset is noticed.
     options = ["--cc", "--no-timing", "-O3", "--x-assign", "fast", "--x-initial", "unique"]
     # Functions and files that g++ takes in reasonable time; what is shorter stays in one piece.
     options += ["--output-split", "20000", "--output-split-cfuncs", "2000"]
     options += [*more, *_warnings(strict), "--Mdir", str(work), "--prefix", "Vdut"]
-    _run_verilator(top, [*options, "--top-module", top, *values, *map(str, sources)])
+    _run_verilator(top, [*options, "--top-module", top, *_values(parameters), *map(str, sources)])
+
+
+def syntax_tree(
+    top: str,
+    sources: Sequence[Path],
+    parameters: Mapping[str, int | str],
+    folder: Path,
+    *,
+    includes: Sequence[Path] = (),
+    defines: Mapping[str, str] | None = None,
+) -> Path:
+    """Return the file of Verilator's syntax tree of ``top`` in ``folder``, JSON, elaborated. Raises BuildError."""
+    options = ["--json-only", "--no-timing", *_warnings(strict=False), *(f"-I{path}" for path in includes)]
+    options += [*_defines(defines or {}), "--Mdir", str(folder), "--prefix", "Vdut", "--top-module", top]
+    _run_verilator(top, [*options, *_values(parameters), *map(str, sources)])
+    return folder / "Vdut.tree.json"
+
+
+def _values(parameters: Mapping[str, int | str]) -> list[str]:
+    return [f"-G{k}={json.dumps(v) if isinstance(v, str) else int(v)}" for k, v in parameters.items()]
+
+
+def _defines(macros: Mapping[str, str]) -> list[str]:
+    return [f"-D{name}={text}" if text else f"-D{name}" for name, text in macros.items()]
 
 
 def lint(top: str, sources: Sequence[Path], *, includes: Sequence[Path] = (), strict: bool = False) -> None:
@@ -191,7 +233,8 @@ def _warnings(strict: bool) -> list[str]:
 def _run_verilator(top: str, arguments: Sequence[str]) -> None:
     command = [str(verilator_root() / "bin" / "verilator_bin"), *arguments]
     environment = {**os.environ, "VERILATOR_ROOT": str(verilator_root())}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    # A netlist's warnings quote what need not be text.
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", env=environment)
     if done.returncode:
         raise BuildError(f"{top}: {_complaint(done.stderr + done.stdout)}")
 
@@ -237,7 +280,7 @@ def _interface(top: str, header: Path) -> Interface:
     )
 
 
-def _glue(interface: Interface, trace: bool) -> str:
+def _glue(interface: Interface, trace: str) -> str:
     def streams(name: str, ports: tuple[StreamPort, ...]) -> str:
         entries = (
             f"{{&m.{p.data}, uint32_t(sizeof m.{p.data}), {p.width}u, &m.{p.valid}, &m.{p.ready}}}" for p in ports
@@ -246,13 +289,27 @@ def _glue(interface: Interface, trace: bool) -> str:
 
     probes = ", ".join(f"{{&m.{n}, uint32_t(sizeof m.{n})}}" for n in interface.probes)
     ties = "".join(f"    std::memset(&m.{n}, 0, sizeof m.{n});\n" for n in interface.unconnected)
-    opening = "if (file) context.traceEverOn(true), m.trace(&wave, 99), wave.open(file);" if trace else "(void)file;"
-    dumping = "if (wave.isOpen()) wave.dump(time);" if trace else "(void)time;"
+    ready = "if (file) context.traceEverOn(true), m.trace(&wave, 99)"
+    opening, dumping = {
+        "": ("(void)file;", "(void)time;"),
+        "fst": (f"{ready}, wave.open(file);", "if (wave.isOpen()) wave.dump(time);"),
+        "saif": (f'{ready}, saif = file, saif_clock = "{interface.clock}";', "(void)time;"),
+    }[trace]
+    wave = {"": "", "fst": "VerilatedFstC", "saif": "VerilatedSaifC"}[trace]
+    counting = (
+        "  std::string saif;\n"
+        "  void count(bool on) override {\n"
+        "    if (!on) wave.close();\n"
+        "    else if (!saif.empty()) wave.open(saif.c_str()), wave.dump(uint64_t(0));\n  }\n"
+        "  void sample(uint64_t time) override { if (wave.isOpen()) wave.dump(time); }\n"
+    )
     return (
         '#include <cstring>\n#include "Vdut.h"\n#include "bench.h"\n'
-        + ('#include "verilated_fst_c.h"\n' if trace else "")
+        + (f'#include "verilated_{trace}_c.h"\n' if trace else "")
+        + ('#include "saif.h"\n' if trace == "saif" else "")
         + "namespace {\nstruct Model final : Dut {\n  VerilatedContext context;\n  Vdut m;\n"
-        + ("  VerilatedFstC wave;\n" if trace else "")
+        + (f"  {wave} wave;\n" if trace else "")
+        + (counting if trace == "saif" else "")
         + "  static VerilatedContext* ready(VerilatedContext* c, uint64_t seed) {\n"
         + "    c->randReset(seed ? 2 : 0), c->randSeed(int(seed & 0x7FFFFFFF) | 1);\n    return c;\n  }\n"
         + '  Model(uint64_t seed, const char* file) : m(ready(&context, seed), "top") {\n'
@@ -282,11 +339,11 @@ def _includes() -> list[str]:
     return [f"-I{include}", f"-I{include / 'vltstd'}", f"-I{BENCH}"]
 
 
-def _runtime(trace: bool) -> Path:
+def _runtime(trace: str) -> Path:
     """Return the folder with Verilator's runtime and the bench as objects, compiled once for all models."""
     sources = [verilator_root() / "include" / f"{name}.cpp" for name in ("verilated", "verilated_threads")]
-    sources += [verilator_root() / "include" / "verilated_fst_c.cpp"] if trace else []
-    sources += [BENCH / "bench.cpp"]
+    sources += [verilator_root() / "include" / "verilated_fst_c.cpp"] if trace == "fst" else []
+    sources += [BENCH / "bench.cpp", *([BENCH / "saif.cpp"] if trace == "saif" else [])]
     folder = cache_folder() / f"runtime-{_digest(trace, *_tools())}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -314,7 +371,7 @@ def _runtime(trace: bool) -> Path:
     return folder
 
 
-def _link(top: str, work: Path, runtime: Path, optimise: str, trace: bool) -> None:
+def _link(top: str, work: Path, runtime: Path, optimise: str, trace: str) -> None:
     """Compile Verilator's C++ to model.so: at once if it is small, else file by file on all cores.
 
     Measured on a graph of 51 nodes (20 MB of C++), two busy cores: in one piece 50 s of CPU and 67 s of time at
@@ -323,7 +380,7 @@ def _link(top: str, work: Path, runtime: Path, optimise: str, trace: bool) -> No
     """
     parts = sorted((*work.glob("Vdut*.cpp"), work / "glue.cpp"))
     shared = ["-shared", "-Wl,-Bsymbolic,--no-undefined", "-o", str(work / "model.so")]
-    libraries = [*sorted(str(path) for path in runtime.glob("*.o")), *(["-lz"] if trace else [])]
+    libraries = [*sorted(str(path) for path in runtime.glob("*.o")), *(["-lz"] if trace == "fst" else [])]
 
     def compile_unit(name: str, files: Sequence[Path], level: str, more: Sequence[str]) -> None:
         text = "".join(f'#include "{n}"\n' for n in ("readmem.h", *(f.name for f in files)))

@@ -46,6 +46,76 @@ proc place_slave {{space slave offset range}} {{
 
 """
 
+# How `spikeclip activity --saif` reaches report_power.
+POWER = r"""
+# Copy the accelerator's part of a SAIF file into the hierarchy of the design, below the instances of path. Return the
+# number of nets, 0 if the file has no such instance.
+proc graft_saif {from to module path} {
+    set in [open $from r]
+    set out [open $to w]
+    fconfigure $out -translation lf
+    set indent ""
+    set inside 0
+    set nets 0
+    while {[gets $in line] >= 0} {
+        if {$inside} {
+            if {$line eq "$indent)"} {
+                break
+            }
+            incr nets [regexp {\(TC \d+\)} $line]
+            puts $out $line
+        } elseif {[string trim $line] eq "(INSTANCE $module"} {
+            set inside 1
+            set indent [string range $line 0 [expr {[string first "(" $line] - 1}]]
+            foreach name $path {
+                puts $out "(INSTANCE $name"
+            }
+        } elseif {[string index $line 0] ne " " && $line ne ")"} {
+            puts $out $line
+        }
+    }
+    puts $out [string repeat ")\n" [expr {$inside ? [llength $path] + 1 : 1}]]
+    close $in
+    close $out
+    return $nets
+}
+
+# Give the implemented design the counts of activity.saif, if it lies beside this script. A file that does not fit is
+# told and costs nothing but the exactness of power.rpt.
+proc take_activity {module} {
+    global here
+    if {![file exists $here/activity.saif]} {
+        say "no activity.saif: the power report assumes Vivado's own switching activity\
+            (spikeclip activity BUILD_FOLDER --saif vivado/activity.saif counts it)"
+        return
+    }
+    # Vivado names the modules of a design anew; the original name stays with the cell.
+    set cells [get_cells -hierarchical -filter "ORIG_REF_NAME == $module || REF_NAME == $module"]
+    if {[llength $cells] != 1} {
+        say "activity.saif is not used: [llength $cells] instances of $module in the implemented design"
+        return
+    }
+    set top [get_property TOP [current_design]]
+    set grafted $here/reports/activity.saif
+    set unmatched $here/reports/activity_unmatched.txt
+    set nets [graft_saif $here/activity.saif $grafted $module [concat $top [split [lindex $cells 0] /]]]
+    if {$nets == 0} {
+        say "activity.saif is not used: it has no nets of $module"
+        return
+    }
+    if {[catch {read_saif -strip_path $top -out_file $unmatched $grafted} reason]} {
+        say "activity.saif is not used: $reason"
+        return
+    }
+    set missed "an unknown number"
+    if {[file exists $unmatched]} {
+        set missed [regexp -all -line {^.+$} [read_text $unmatched]]
+    }
+    say "activity.saif: $nets nets of the simulation at [lindex $cells 0], $missed lines in\
+        reports/activity_unmatched.txt of those Vivado does not have"
+}
+"""
+
 PATCH = r"""
 # pynq 4.0.0 looks the fabric clocks of a Zynq-7000 up by the UltraScale+ name and stops at a TypeError without it.
 proc name_clocks {text} {
@@ -135,6 +205,8 @@ open_run impl_1
 file mkdir $here/reports
 report_timing_summary -file $here/reports/timing.txt
 report_utilization -hierarchical -file $here/reports/utilization.txt
+take_activity spikeclip_accelerator
+report_power -file $here/reports/power.rpt
 set setup [worst_slack setup]
 set hold [worst_slack hold]
 if {$setup < 0 || $hold < 0} {

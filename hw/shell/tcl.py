@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import wrapper
-from .flow import CLOSING, OPENING, PATCH
+from .flow import CLOSING, OPENING, PATCH, POWER
 from .geometry import ShellError
 from .hwh import DMA_PARAMETERS, DMA_VLNV, SPAN, ZYNQ, Design
 
@@ -77,6 +77,7 @@ def write(folder: Path, design: Design, *, rtl: Path, shell: Sequence[Path]) -> 
             _paths("memories", folder, memories),
             _make_design(design),
             PATCH,
+            POWER,
         )
     )
     digest.update(text.encode())

@@ -55,6 +55,9 @@ struct Stream {
 struct Options {
   int64_t watchdog;  // cycles without any handshake before giving up
   int64_t drain;     // cycles to watch for surplus beats at the end
+  int64_t from, to;  // cycles that are traced, without `to`; all if `to` is negative
+  int64_t period;    // of the clock in SAIF, in ps
+  int64_t hold;      // inputs without valid keep their data instead of noise
 };
 
 struct Result {
@@ -83,9 +86,27 @@ struct Gate {
 
 struct Simulation {
   std::unique_ptr<Dut> dut;
-  uint64_t time = 0;
-  void low() { *dut->clock = 0, dut->eval(), dut->dump(time++); }
-  void high() { *dut->clock = 1, dut->eval(), dut->dump(time++); }
+  uint64_t time = 0, counted = 0;  // half periods; time of the last sample in ps
+  bool shown = true, counting = false, ended = false;
+  void low() { *dut->clock = 0, dut->eval(), dump(); }
+  void high() { *dut->clock = 1, dut->eval(), dump(); }
+  void dump() {
+    if (shown) dut->dump(time);
+    ++time;
+  }
+  // Inputs and wires are settled: what differs from the period before has changed once. Between edges, wires behind
+  // the module's inputs would change twice, since the bench moves inputs half a period after the registers.
+  void settled(int64_t cycle, const Options& o) {
+    if (counting) dut->sample(counted += uint64_t(o.period));
+    if (cycle + 1 == o.from) begin();
+    if (cycle + 1 == o.to) end();
+  }
+  void begin() {
+    if (!counting && !ended) counting = true, dut->count(true);
+  }
+  void end() {
+    if (counting) counting = false, ended = true, dut->count(false);
+  }
 };
 
 void put(const Port& port, const uint32_t* words, size_t bytes) {
@@ -108,12 +129,12 @@ struct Source {
   Stream& s;
   Gate gate;
   Random noise;
-  bool offering = false, fires = false;
+  bool hold = false, offering = false, fires = false;
   void drive(int64_t cycle) {
     if (!offering && s.done < s.beats && gate.open(cycle)) {
       offering = true;
       put(port, s.data + s.done * s.words, size_t(s.words) * 4);
-    } else if (!offering) {
+    } else if (!offering && !hold) {
       garble(port, noise);  // data without valid means nothing
     }
     *port.valid = offering;
@@ -231,18 +252,21 @@ SC_API void sc_run(void* handle, Stream* streams, const Options* options, Result
   std::vector<Source> sources;
   std::vector<Sink> sinks;
   Stream* s = streams;
-  for (auto& p : sim.dut->inputs) sources.push_back({p, *s, Gate(*s), Random(~s->seed)}), ++s;
+  for (auto& p : sim.dut->inputs) sources.push_back({p, *s, Gate(*s), Random(~s->seed), options->hold != 0}), ++s;
   for (auto& p : sim.dut->outputs) sinks.push_back({p, *s, Gate(*s), std::vector<unsigned char>(p.bytes)}), ++s;
 
   int64_t pending = 0;  // beats that have not moved
   for (Stream* i = streams; i != s; ++i) pending += i->beats;
   int64_t cycle = 0, last = -1, drained = 0;
   *result = {kDone, 0, 0, 0};
+  if (options->from == 0 || options->to < 0) sim.begin();
   for (; pending > 0 || drained < options->drain; ++cycle) {
     if (pending == 0) ++drained;
+    sim.shown = options->to < 0 || (cycle >= options->from && cycle < options->to);
     for (auto& source : sources) source.drive(cycle);
     for (auto& sink : sinks) sink.drive(cycle);
     sim.low();
+    sim.settled(cycle, *options);
     for (auto& source : sources) source.settle();
     for (auto& sink : sinks) {
       Status status = sink.settle();
@@ -265,6 +289,7 @@ SC_API void sc_run(void* handle, Stream* streams, const Options* options, Result
       break;
     }
   }
+  sim.shown = true;
   for (auto& p : sim.dut->inputs) *p.valid = 0;
   for (auto& p : sim.dut->outputs) *p.ready = 0;
   result->cycles = last + 1;

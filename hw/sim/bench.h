@@ -22,11 +22,14 @@ struct Dut {
   virtual ~Dut() = default;
   virtual void eval() = 0;
   virtual void dump(uint64_t time) = 0;  // write a sample of the waveform, if there is one
+  // With SAIF: open its file and take the present state as reference, or write and close it; once.
+  virtual void count(bool on) { (void)on; }
+  virtual void sample(uint64_t time) { (void)time; }  // count what changed since the last sample
   uint8_t* clock = nullptr;
   uint8_t* reset_n = nullptr;
   std::vector<Port> inputs, outputs;
   std::vector<Probe> probes;  // other output ports
 };
 
-// Registers start with values from `seed`; `trace`: FST file, or null.
+// Registers start with values from `seed`; `trace`: FST or SAIF file, or null.
 Dut* make_dut(uint64_t seed, const char* trace);

@@ -12,13 +12,37 @@ proc note {args} {
 foreach name {
     set_property create_bd_design create_bd_cell make_bd_intf_pins_external connect_bd_intf_net connect_bd_net
     assign_bd_address exclude_bd_addr_seg validate_bd_design save_bd_design add_files update_compile_order
-    open_project open_run reset_run wait_on_run report_timing_summary report_utilization
+    open_project open_run reset_run wait_on_run report_timing_summary report_utilization report_power
 } {
     proc $name {args} "note $name {*}\$args"
 }
 
 foreach name {get_bd_cells get_bd_pins get_bd_intf_pins get_bd_addr_spaces get_runs get_files} {
     proc $name {args} {return [lindex $args end]}
+}
+
+foreach {name value} {cells "" saif_error ""} {
+    if {![info exists $name]} {
+        set $name $value
+    }
+}
+
+# The implemented design: instances of the accelerator, and what reading SAIF says.
+proc get_cells {args} {
+    global cells
+    note get_cells {*}$args
+    return $cells
+}
+proc current_design {args} {return design}
+proc read_saif {args} {
+    global saif_error
+    note read_saif {*}$args
+    if {$saif_error ne ""} {
+        error $saif_error
+    }
+    set file [open [dict get [lrange $args 0 end-1] -out_file] w]
+    puts $file "u_a/x\nu_b/y"
+    close $file
 }
 
 proc version {args} {return 2024.1}
@@ -71,6 +95,7 @@ proc get_property {name of} {
         PROGRESS {return [expr {[info exists progress($of)] ? $progress($of) : "0%"}]}
         NEEDS_REFRESH {return 0}
         STATUS {return "route_design ERROR"}
+        TOP {return spikeclip_wrapper}
         SLACK {return [dict get $slack $of]}
         default {error "get_property: $name of $of is not known here"}
     }

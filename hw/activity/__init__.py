@@ -1,0 +1,1 @@
+"""Switching activity of a simulated accelerator: value changes by node, read from SAIF, as activity.json."""
