@@ -7,9 +7,9 @@ RUN := $(VENV)/bin
 # Threads that spin while they wait halve the speed of a shared machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-ROOMS := cli energy host hw ladder model quantize
+ROOMS := cli energy host hw ladder model quantize report
 
-.PHONY: help setup setup-board demo accelerator test test-fast lint types bench clean
+.PHONY: help setup setup-board demo report accelerator test test-fast lint types bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ test: setup setup-board lint types ## everything CI runs
 	$(RUN)/pytest -n 2 --dist loadfile
 	$(MAKE) accelerator
 	$(BOARD)/bin/pytest tests/host tests/labels/test_labelset.py
+
+report: setup ## accuracy, spikes, energies and hardware of the shipped networks as one page
+	$(RUN)/spikeclip report
 
 # The board's tests run its simulation behind the emulated board; the first classification compiles it.
 accelerator: setup ## build the accelerator for a PYNQ-Z2 and classify ten images with its simulated RTL

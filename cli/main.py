@@ -8,7 +8,22 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
-from . import build, bundle, classify, demo, labels, lower, measure, quantize, serve, teacher, train
+from . import (
+    activity,
+    build,
+    bundle,
+    classify,
+    demo,
+    labels,
+    lower,
+    measure,
+    quantize,
+    report,
+    serve,
+    sweep,
+    teacher,
+    train,
+)
 
 EPILOG = """\
 The walk, each verb reading what the one before wrote:
@@ -18,10 +33,13 @@ The walk, each verb reading what the one before wrote:
   spikeclip quantize   tiny.float            -> tiny.qat.safetensors, tiny.qonnx.onnx
   spikeclip lower      tiny.qonnx.onnx       -> tiny.int.onnx, tiny.int.safetensors
   spikeclip build      tiny.int, a board     -> RTL proven in simulation, reports
+  spikeclip activity   a build, images       -> report/activity.json: what switches
   spikeclip bundle     tiny.int, reports     -> bitstreams/tiny-w4-<board>, verified before use
   spikeclip classify   images, a bundle      -> labels and scores
   spikeclip measure    a bundle, a sensor    -> accuracy, latency, throughput, joules
   spikeclip serve      a bundle              -> the same in a browser
+  spikeclip sweep      data, teacher         -> sweep.json: accuracy against energy over T and weight bits
+  spikeclip report     all of the above      -> report.html, report.json
 `spikeclip demo` checks that all levels of the shipped network agree on real images.
 """
 
@@ -44,7 +62,22 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"spikeclip-fpga {_version()}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for module in (teacher, labels, train, quantize, lower, build, bundle, classify, measure, serve, demo):
+    for module in (
+        teacher,
+        labels,
+        train,
+        quantize,
+        lower,
+        build,
+        activity,
+        bundle,
+        classify,
+        measure,
+        serve,
+        sweep,
+        report,
+        demo,
+    ):
         module.add(verbs)
     return top
 

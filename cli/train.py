@@ -1,4 +1,4 @@
-"""``spikeclip train``: distil a float SpikeCLIP from a teacher."""
+"""``spikeclip train``: distil a float SpikeCLIP, or a baseline it is compared with, from a teacher."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 from .options import add_data, add_teacher, add_training, add_verb, captions, load_any_teacher, load_data, training
 
+NETWORKS = ("spikeclip", "scratchclip", "ann")
+OF_TIME = ("timesteps", "readout", "reset", "beta")
+
 
 def add(verbs: Any) -> None:
     """Add the verb."""
@@ -15,11 +18,19 @@ def add(verbs: Any) -> None:
         verbs,
         "train",
         run,
-        "distil a SpikeCLIP image encoder: alignment pre-training, then dual-loss fine-tuning",
+        "distil a SpikeCLIP image encoder (or a baseline): alignment pre-training, then dual-loss fine-tuning",
         "spikeclip train --preset tiny --epochs 20 --out artifacts/tiny.float.safetensors\n"
+        "  spikeclip train --network scratchclip\n"
         "  torchrun --nproc_per_node 2 -m spikeclip_fpga.cli.main train --preset tiny",
     )
     verb.add_argument("--preset", default="tiny", help="tiny, small or base (default: %(default)s)")
+    verb.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default="spikeclip",
+        help="spikeclip; without spikes: scratchclip, the papers' Transformer twin; ann, the same topology with ReLU "
+        "(default: %(default)s)",
+    )
     verb.add_argument("--timesteps", type=int, help="T, 1 to 16 (default: the preset's 4)")
     verb.add_argument(
         "--readout", choices=("tdw", "mean", "ad", "ar"), help="weights over time (default: the preset's tdw)"
@@ -38,7 +49,21 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--alpha", type=float, default=1.0, help="weight of cross-entropy beside KL, eq. 6 (default: %(default)s)"
     )
-    verb.add_argument("--out", type=Path, help="checkpoint (default: artifacts/<preset>.float.safetensors)")
+    verb.add_argument(
+        "--out", type=Path, help="checkpoint (default: artifacts/<preset>[-scratchclip|-ann].float.safetensors)"
+    )
+
+
+def _refuse_time(args: argparse.Namespace) -> None:
+    """Raise ConfigError if an option about time or spikes is given for a network that has neither."""
+    from spikeclip_fpga.model.config import ConfigError
+
+    given = [name for name in OF_TIME if getattr(args, name) is not None]
+    if args.network != "spikeclip" and given:
+        raise ConfigError(
+            f"--{given[0]}: {args.network} has no time steps and no spiking neurons; "
+            "leave the option out, or train --network spikeclip"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,16 +72,18 @@ def run(args: argparse.Namespace) -> int:
     from spikeclip_fpga.model.train import accuracy, embed_images, train_student
     from spikeclip_fpga.model.trainer import distributed
 
+    _refuse_time(args)
     teacher, tower, digest = load_any_teacher(args.teacher, args.tower_weights)
     chosen = ("timesteps", "readout", "pool_order", "reset", "beta")
     changes = {k: getattr(args, k) for k in chosen if getattr(args, k) is not None}
     model = preset(args.preset, embed_dim=teacher.embed_dim, **changes)
-    out = args.out or Path("artifacts") / f"{model.preset}.float.safetensors"
+    suffix = "" if args.network == "spikeclip" else f"-{args.network}"
+    out = args.out or Path("artifacts") / f"{model.preset}{suffix}.float.safetensors"
     data = load_data(args, "train")
     vectors = captions(args, data, tower)
     meta = {"text_tower": tower, "teacher_sha256": digest}
     config = training(args, bf16=True)
-    net = train_student(data, teacher, vectors, model, config, out, args.align_share, args.alpha, meta)
+    net = train_student(data, teacher, vectors, model, config, out, args.align_share, args.alpha, meta, args.network)
     if distributed()[0] == 0:
         test = load_data(args, "test")
         found = accuracy(embed_images(net, test.images), vectors.numpy(), test.labels)

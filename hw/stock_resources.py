@@ -8,13 +8,21 @@ from __future__ import annotations
 import math
 
 from .ops.memory import block_ram, ram_luts
-from .ops.operator import Resources
+from .ops.operator import Resources, family_of
 
 # fifo.sv keeps up to so many beats in shift registers, more in LUT RAM, more still in block RAM.
 SHIFT_DEPTH = 33
 _LUT_DEPTH = 257
 # Bits of a sliding window's buffer from which the tools take block RAM.
 _BUFFER_BITS = 4096
+# The DSP's multiplier ports: the wide one of DSP48E1 and DSP48E2, the narrow one; bits of its accumulator.
+_WIDE, _NARROW, _ACCUMULATOR = {"xc7": 25, "xcup": 27}, 18, 48
+# MVAU_rtl's core in Yosys (xc7, FINN 1.6.1), 14 foldings, LUTs within 10 %, registers within 20 % but for the smallest:
+# constant, per bit of the sums over SIMD, per carry between lanes, per bit of a result.
+_CORE_LUT, _CORE_FF = (25.0, 0.97, 7.4, 1.4), (59.0, 1.7, 9.6, 2.2)
+# Its weights' streamer: constant, per bit of a line. Yosys has 3.6 LUT and 12.1 registers a bit, of which 7 registers
+# and 2 LUT are a queue that Vivado makes of shift registers, and 3 registers belong to an AXI port nobody is at.
+_STREAM_LUT, _STREAM_FF = (20.0, 1.6), (60.0, 2.1)
 
 
 def fifo(depth: int, width: int) -> Resources:
@@ -58,10 +66,49 @@ def sliding_window(depth: int, width: int) -> Resources:
     return Resources(210 + muxes, 100, blocks)
 
 
-def mvau(pe: int, simd: int) -> Resources:
-    """Return an MVAU_rtl of 8-bit weights and activations on DSP48E1, without its weights.
+def lanes(weight_bits: int, activation_bits: int, part: str) -> int:
+    """Return how many products of one activation a DSP makes in MVAU_rtl, with weights of a symmetric range."""
+    room = _WIDE[family_of(part)] - weight_bits
+    return 1 + room // (weight_bits + activation_bits - 1)
 
-    From two points only (PE 6, SIMD 3: 597 LUT; PE 3, SIMD 1: 206 LUT). FINN says 0 LUTs; its DSPs hold.
+
+def mvau_dsp(pe: int, simd: int, weight_bits: int, activation_bits: int, part: str) -> int:
+    """Return the DSPs of an MVAU_rtl, as Yosys finds them; FINN says ceil(PE/4) SIMD whatever the widths."""
+    return -(-pe // lanes(weight_bits, activation_bits, part)) * simd
+
+
+def lane_widths(pe: int, weight_bits: int, activation_bits: int, acc_bits: int, part: str) -> list[int]:
+    """Return the bits that each of ``pe`` output channels has in its DSPs' sums; the top lane holds all."""
+    number = lanes(weight_bits, activation_bits, part)
+    least = weight_bits + activation_bits - 1
+    slack = _WIDE[family_of(part)] - weight_bits - (number - 1) * least
+    widths = []
+    for i in range(1, number):
+        extra = -(-slack // (number - i))
+        widths.append(least + extra)
+        slack -= extra
+    widths.append(min(acc_bits, _ACCUMULATOR - sum(widths)))
+    full, rest = divmod(pe, number)
+    return widths * full + (widths[number - rest :] if rest else [])
+
+
+def mvau(
+    pe: int, simd: int, weight_bits: int, activation_bits: int, acc_bits: int, part: str, beats: int = 2
+) -> Resources:
+    """Return an MVAU_rtl without its weights: sums over SIMD and of the lanes' carries, the queue of results.
+
+    beats: of an input vector, which is replayed for each group of ``pe`` channels; 1 if there is one group. The
+    queue is counted as shift registers, a LUT a bit; Yosys makes registers of it.
     """
-    lanes = pe * simd
-    return Resources(128 + 26 * lanes, 450 + 52 * lanes, dsp=-(-pe // 4) * simd)
+    widths = lane_widths(pe, weight_bits, activation_bits, acc_bits, part)
+    results = pe * acc_bits
+    parts = (1, (simd - 1) * sum(widths), simd * sum(width < acc_bits for width in widths), results)
+    replay = ram_luts(max(beats, 2), simd * activation_bits) if beats > 1 else 0
+    lut = sum(rate * n for rate, n in zip(_CORE_LUT, parts, strict=True)) + results + replay
+    ff = sum(rate * n for rate, n in zip(_CORE_FF, parts, strict=True))
+    return Resources(round(lut), round(ff), dsp=mvau_dsp(pe, simd, weight_bits, activation_bits, part))
+
+
+def weight_streamer(width: int) -> Resources:
+    """Return what feeds an MVAU_rtl lines of ``width`` bits, without the memory: registers and their muxes."""
+    return Resources(round(_STREAM_LUT[0] + _STREAM_LUT[1] * width), round(_STREAM_FF[0] + _STREAM_FF[1] * width))

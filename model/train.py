@@ -1,4 +1,7 @@
-"""Distil a SpikeCLIP image encoder from a teacher: alignment pre-training, then dual-loss fine-tuning."""
+"""Distil an image encoder from a teacher: alignment pre-training, then dual-loss fine-tuning.
+
+The network is a SpikeCLIP, or one of the baselines it is compared with; all are trained and evaluated here.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import checkpoint
+from .baselines.registry import SPIKECLIP, Network, build, load_float
 from .config import ConfigError, ModelConfig
 from .data import ImageSet
 from .data.input import to_input
@@ -52,8 +56,9 @@ def train_student(
     align_share: float = 0.5,
     alpha: float = 1.0,
     meta: dict[str, Any] | None = None,
-) -> SpikeCLIP:
-    """Train a SpikeCLIP of configuration ``model`` and write the float checkpoint to ``out``.
+    network: str = SPIKECLIP,
+) -> Network:
+    """Train a network of kind ``network`` and configuration ``model``; write the float checkpoint to ``out``.
 
     The first ``align_share`` of the steps aligns embeddings, the rest fine-tunes with the dual loss.
     """
@@ -63,10 +68,11 @@ def train_student(
             "give the student the teacher's, and labels of the teacher's text tower"
         )
     torch.manual_seed(config.seed)
-    net = channels_last(SpikeCLIP(model))
+    net = channels_last(build(network, model))
     steps = max(1, round(config.epochs * (len(data) // config.batch_size)))
     loss = distillation_loss(teacher, captions, round(align_share * steps), alpha)
-    identity = f"student {data.name} {model} {align_share} {alpha} {meta} {tuple(captions.shape)}"
+    student = "student" if network == SPIKECLIP else network
+    identity = f"{student} {data.name} {model} {align_share} {alpha} {meta} {tuple(captions.shape)}"
     fit(
         net,
         loss,
@@ -75,25 +81,25 @@ def train_student(
         config,
         out,
         identity,
-        f"{model.preset} float",
+        f"{model.preset} float" if network == SPIKECLIP else f"{model.preset} {network} float",
     )
-    about = {"config": model.to_json(), "dataset": data.name, "seed": config.seed, "epochs": config.epochs}
+    about = {
+        "network": network,
+        "config": model.to_json(),
+        "dataset": data.name,
+        "seed": config.seed,
+        "epochs": config.epochs,
+    }
     if distributed()[0] == 0:
         checkpoint.save(out, "float", net.state_dict(), {**(meta or {}), **about})
     return net
 
 
 def load_student(path: Path) -> tuple[SpikeCLIP, dict[str, Any]]:
-    """Return the network of a float checkpoint, ready to run, and its meta data."""
-    tensors, meta = checkpoint.load(path, "float")
-    try:
-        net = SpikeCLIP(ModelConfig.from_json(meta["config"]))
-    except (KeyError, ConfigError) as error:
-        raise checkpoint.CheckpointError(
-            f"{path}: no usable configuration in its header ({error}); make it again with `spikeclip train`"
-        ) from error
-    checkpoint.load_into(net, tensors, path)
-    return channels_last(net).eval(), meta
+    """Return the SpikeCLIP of a float checkpoint, ready to run, and its meta data."""
+    net, meta = load_float(path, SPIKECLIP)
+    assert isinstance(net, SpikeCLIP)
+    return net, meta
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from spikeclip_fpga.model import checkpoint
 from spikeclip_fpga.model.attention import LinearBN, SpikingMLP, SpikingSelfAttention, split_heads
+from spikeclip_fpga.model.baselines.registry import SPIKECLIP, require_kind
 from spikeclip_fpga.model.config import ConfigError, ModelConfig
 from spikeclip_fpga.model.data.input import PIXEL_SCALE
 from spikeclip_fpga.model.memory import channels_last
@@ -268,13 +269,14 @@ class QatSpikeCLIP(nn.Module):
 
 def save_qat(net: QatSpikeCLIP, path: Path, meta: dict[str, Any]) -> None:
     """Write the quantisation-aware checkpoint."""
-    about = {**meta, "config": net.config.to_json(), "bits": net.bits.to_json()}
+    about = {**meta, "network": SPIKECLIP, "config": net.config.to_json(), "bits": net.bits.to_json()}
     checkpoint.save(path, "qat", net.state_dict(), about)
 
 
 def load_qat(path: Path) -> tuple[QatSpikeCLIP, dict[str, Any]]:
     """Return the network of a quantisation-aware checkpoint, ready to run, and its meta data."""
     tensors, meta = checkpoint.load(path, "qat")
+    require_kind(path, meta, SPIKECLIP, "spikeclip quantize")
     try:
         config, bits = ModelConfig.from_json(meta["config"]), BitWidths.from_json(meta["bits"])
     except (KeyError, ConfigError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from spikeclip_fpga.model.data import ImageSet
 from spikeclip_fpga.model.memory import channels_last
@@ -17,6 +18,23 @@ from spikeclip_fpga.model.trainer import TrainConfig, distributed, fit
 
 from .qat import QatSpikeCLIP, save_qat
 from .quantizers import BitWidths
+
+
+def fine_tune(
+    qat: nn.Module,
+    data: ImageSet,
+    teacher: Teacher,
+    captions: torch.Tensor,
+    config: TrainConfig,
+    out: Path,
+    identity: str,
+    title: str,
+) -> None:
+    """Train the quantised network ``qat`` in place with the dual loss; ``config.epochs`` of 0 leaves it as it is."""
+    if config.epochs > 0:
+        images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+        loss = distillation_loss(teacher, captions, align_steps=0)
+        fit(qat, loss, images, labels, config, out, identity, title)
 
 
 def train_qat(
@@ -36,11 +54,8 @@ def train_qat(
     config = dataclasses.replace(config, bf16=False)
     torch.manual_seed(config.seed)
     qat = channels_last(QatSpikeCLIP(net, bits))
-    if config.epochs > 0:
-        identity = f"qat {data.name} {net.config} {bits} {meta} {tuple(captions.shape)}"
-        images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-        loss = distillation_loss(teacher, captions, align_steps=0)
-        fit(qat, loss, images, labels, config, out, identity, f"{net.config.preset} qat")
+    identity = f"qat {data.name} {net.config} {bits} {meta} {tuple(captions.shape)}"
+    fine_tune(qat, data, teacher, captions, config, out, identity, f"{net.config.preset} qat")
     if distributed()[0] == 0:
         save_qat(qat, out, {**(meta or {}), "qat_epochs": config.epochs, "qat_seed": config.seed})
     return qat.eval()

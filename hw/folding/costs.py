@@ -2,7 +2,7 @@
 
 Our nodes ask their operator. FINN's own are taken from :mod:`hw.stock_resources`, measured with Yosys (FINN counts
 no LUT for MVAU and padding, and up to 30 times too few for a converter to narrower beats), with their memories
-where ram_style puts them; DSPs, UltraRAMs and FIFOs are FINN's figures, the latter fitted to Vivado.
+where ram_style puts them; UltraRAMs and FIFOs are FINN's figures, the latter fitted to Vivado.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from qonnx.custom_op.registry import getCustomOp
 
 from .. import stock_resources
 from ..ops import memory
+from ..ops.operator import Resources
 
 # What is counted and limited, in the order of all arrays of resources; block RAMs of 18 kb.
 COUNTED = ("lut", "bram18", "dsp", "uram")
@@ -37,10 +38,20 @@ def node_resources(inst: Any, part: str) -> list[float]:
         lut, blocks = _memory(inst, int(inst.get_buffer_depth()), int(inst.get_instream_width()))
         return [control + lut, blocks, *others]
     if op_type == "MVAU_rtl":
-        compute = stock_resources.mvau(inst.get_nodeattr("PE"), inst.get_nodeattr("SIMD")).lut
-        lut, blocks = _memory(inst, int(inst.calc_wmem()), int(inst.get_instream_width(1)))
-        return [compute + lut, blocks, *others]
+        core, width = mvau(inst, part), int(inst.get_instream_width(1))
+        lut, blocks = _memory(inst, int(inst.calc_wmem()), width)
+        streamer = stock_resources.weight_streamer(width)
+        return [float(core.lut + streamer.lut) + lut, blocks, float(core.dsp), others[1]]
     return [float(inst.lut_estimation(part)), float(inst.bram_estimation(part)), *others]
+
+
+def mvau(inst: Any, part: str) -> Resources:
+    """Return an MVAU_rtl as it is folded, without its weights."""
+    pe, simd = inst.get_nodeattr("PE"), inst.get_nodeattr("SIMD")
+    bits = (inst.get_input_datatype(1).bitwidth(), inst.get_input_datatype(0).bitwidth())
+    sums = int(inst.get_output_datatype().bitwidth())
+    beats = inst.get_nodeattr("MW") // simd if inst.get_nodeattr("MH") > pe else 1
+    return stock_resources.mvau(pe, simd, int(bits[0]), int(bits[1]), sums, part, beats)
 
 
 def fifo_style(depth: int, bits: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("cli", "energy", "host", "hw", "ladder", "model", "quantize")
+ROOMS = ("cli", "energy", "host", "hw", "ladder", "model", "quantize", "report")
 # What the board reads, in numpy alone.
 BOARD_SAFE = {"golden", "network", "labelset"}
 MAY_IMPORT: dict[str, dict[str, set[str] | None]] = {
@@ -20,7 +20,8 @@ MAY_IMPORT: dict[str, dict[str, set[str] | None]] = {
     "hw": {"hw": None, "quantize": {"golden", "network", "ranges"}},
     "energy": {"energy": None, "quantize": {"golden", "network", "ranges", "runner"}},
     "ladder": {"ladder": None, "quantize": None, "model": None, "host": None, "hw": None},
-    "cli": {"cli": None, "energy": None, "ladder": None, "quantize": None, "model": None, "host": None, "hw": None},
+    "report": {name: None for name in ROOMS if name != "cli"},
+    "cli": dict.fromkeys(ROOMS),
 }
 HEAVY_FOR_BOARD = {"torch", "finn", "onnx", "qonnx", "brevitas", "onnxruntime", "matplotlib", "scipy"}
 
