@@ -46,6 +46,7 @@ def spikeclip(
         "name": "SpikeCLIP",
         "what": f"{subject.bits['hidden']}-bit weights, T = {subject.timesteps}, integer arithmetic",
         "accuracy": score(counted.embeddings, subject.labels, subject.data),
+        "training": _training(load_any(subject.file("qat.safetensors", "spikeclip quantize"))[1]),
         **_sizes(weights),
         "macs": float(found.macs),
         "sops": float(found.sops),
@@ -110,6 +111,7 @@ def _baseline(
         "name": one.name,
         "what": one.arithmetic,
         "accuracy": score(embeddings, subject.labels, subject.data),
+        "training": _training(meta),
         **_sizes([(layer.weights, twin.weight_bits[layer.name]) for layer in twin.layers if layer.weights]),
         "macs": float(sum(layer.flops for layer in twin.layers if layer.op not in ATTENTION)),
         "sops": None,
@@ -119,6 +121,11 @@ def _baseline(
         "hardware": used,
     }
     return entry, fabric
+
+
+def _training(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return epochs in float and of quantisation-aware training (None if there was none), and the seed."""
+    return {"epochs": meta.get("epochs"), "qat_epochs": meta.get("qat_epochs"), "seed": meta.get("seed")}
 
 
 def _sizes(weights: list[tuple[int, int]]) -> dict[str, int]:
