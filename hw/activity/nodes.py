@@ -32,7 +32,13 @@ _ENABLES = {
         ("window_buffer_inst", "read_enable"): "all",
         ("window_buffer_inst", "write_enable"): "all",
     },
-    "StreamingFIFO": {("genMem", "re"): "all", ("genMem", "we"): "all"},
+    "StreamingFIFO": {
+        ("genMem", "re"): "all",
+        ("genMem", "we"): "all",
+        # A LUT RAM by its source; Yosys takes its output register along and may make a block RAM of both.
+        ("genDist", "bload"): "all",
+        ("genDist", "we"): "all",
+    },
     "SpikeAttention": {
         ("gen_bank[0]", "read"): "counts",
         ("gen_bank[1]", "read"): "counts",

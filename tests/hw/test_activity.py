@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import pytest
 from spikeclip_fpga.hw.activity.gates import Rates, compare, count_nets
 from spikeclip_fpga.hw.activity.measure import Stimulus, key, measure_activity, write
 from spikeclip_fpga.hw.activity.netnames import nets
-from spikeclip_fpga.hw.activity.nodes import ActivityError, owners
+from spikeclip_fpga.hw.activity.nodes import ActivityError, Counts, accesses, owners
 from spikeclip_fpga.hw.activity.saif import SaifFile, totals
 from spikeclip_fpga.hw.ops.align import Align
 from spikeclip_fpga.hw.ops.spike_mvau import SpikeMvau
@@ -238,6 +239,35 @@ def test_a_builds_activity_moves_with_its_images(built: Path) -> None:
     )
     assert abs(shuffled / real - 1) < 0.02
     assert 0.05 * real < still < 0.8 * real
+
+
+def test_counts_of_synthesis_replace_the_models(built: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "synthesised"
+    shutil.copytree(built, folder)
+    modelled = {node["name"]: node for node in measure_activity(built, IMAGES, SOURCE)["nodes"]}
+    counts = {
+        name: {"lut": 100 + i, "ff": 10 + i, "bram18": 0, "dsp": node["dsp"] and 3}
+        for i, (name, node) in enumerate(modelled.items())
+    }
+    path = folder / "report" / "synthesis.json"
+    path.write_text(json.dumps({"nodes": counts}))
+    content = measure_activity(folder, IMAGES, SOURCE)
+    assert content["netlist"]["kind"].startswith("Yosys")
+    for node in content["nodes"]:
+        assert {name: node[name] for name in ("lut", "ff", "bram18", "dsp")} == counts[node["name"]]
+        assert node["toggles_per_frame"] == modelled[node["name"]]["toggles_per_frame"]
+    counts.popitem()
+    path.write_text(json.dumps({"nodes": counts}))
+    with pytest.raises(ActivityError, match=r"not in report/synthesis\.json"):
+        measure_activity(folder, IMAGES, SOURCE)
+
+
+def test_a_block_ram_counts_while_a_port_is_enabled() -> None:
+    counts = Counts(enabled={"all": 5000.0})
+    assert accesses("StreamingFIFO", counts, {"all": 2}, 100, 10.0) == 2 * 500
+    assert accesses("MVAU", Counts(), {"all": 2}, 100, 10.0) == 2 * 100
+    with pytest.raises(ActivityError, match="no enable of it"):
+        accesses("StreamingFIFO", Counts(), {"all": 1}, 100, 10.0)
 
 
 def test_the_key_follows_what_decides(built: Path) -> None:
