@@ -47,8 +47,8 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--skip-baselines", action="store_true", help="without the ANNs to compare with")
     verb.add_argument("--images", type=int, default=10_000, help="test images, in order (default: %(default)s)")
-    verb.add_argument("--golden-images", type=int, default=200, help="of them through numpy (default: %(default)s)")
-    verb.add_argument("--qonnx-images", type=int, default=20, help="of them executed in qonnx (default: %(default)s)")
+    verb.add_argument("--golden-images", type=int, default=1000, help="of them through numpy (default: %(default)s)")
+    verb.add_argument("--qonnx-images", type=int, default=100, help="of them executed in qonnx (default: %(default)s)")
     verb.add_argument(
         "--raster", type=_indices, metavar="0,1,2", help="images whose spikes are drawn (default: every third class)"
     )

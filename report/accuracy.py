@@ -59,7 +59,7 @@ def ladder(subject: Subject, integers: np.ndarray, build: dict[str, Any]) -> lis
     ) -> dict[str, Any]:
         return {
             **{"level": name, "what": what, "images": len(found), "kind": kind},
-            "accuracy": score(found, subject.labels, data) if len(found) == len(data) else None,
+            "accuracy": score(found, subject.labels, data),
             "compared_with": against or None,
             "mismatches": None if other is None else differing(found, other[: len(found)]),
             "elements": None if other is None else int(found.size),
@@ -72,20 +72,28 @@ def ladder(subject: Subject, integers: np.ndarray, build: dict[str, Any]) -> lis
         level("QONNX", "exported graph, executed by qonnx", qonnx, None, "QAT", qat, "computed"),
         level("integer", "compiled integer network", integers, None, "QAT", qat, "computed"),
         level("golden", "numpy reference that defines right", golden, None, "integer", integers, "computed"),
-        *_hardware(build, integers.shape[1]),
+        *_hardware(subject, build, integers),
     ]
 
 
-def _hardware(build: dict[str, Any], elements: int) -> Sequence[dict[str, Any]]:
+def _hardware(subject: Subject, build: dict[str, Any], integers: np.ndarray) -> Sequence[dict[str, Any]]:
+    """Return the build's two levels; where they are known to equal the integers, so is their accuracy."""
+
+    def agreed(images: int | None, *keys: str) -> dict[str, Any] | None:
+        if images is None or any(build["mismatches"].get(key) != 0 for key in keys):
+            return None
+        return score(integers[:images], subject.labels, subject.data)
+
     rows = (
         ("hardware graph", "FINN's graph, executed in Python", "integer", "integer_vs_hw", "hw_images", "computed"),
         ("RTL", "SystemVerilog, simulated in Verilator", "hardware graph", "hw_vs_rtl", "rtl_images", "simulated"),
     )
     return [
         {
-            **{"level": name, "what": what, "images": build[images], "kind": kind, "accuracy": None},
+            **{"level": name, "what": what, "images": build[images], "kind": kind},
+            "accuracy": agreed(build[images], "integer_vs_hw", key),
             **{"compared_with": against, "mismatches": build["mismatches"].get(key)},
-            "elements": None if build[images] is None else elements * build[images],
+            "elements": None if build[images] is None else integers.shape[1] * build[images],
             "source": build["source"],
         }
         for name, what, against, key, images, kind in rows

@@ -21,6 +21,14 @@ from .schema import FORMAT, KINDS, SCHEMA, ReportError, check
 from .subject import Subject
 from .sweep import read_sweep
 
+# SpikeCLIP's files behind the preset's name -> the command that makes each.
+OWN_FILES = {
+    "int.safetensors": "spikeclip lower",
+    "float.safetensors": "spikeclip train",
+    "qat.safetensors": "spikeclip quantize",
+    "qonnx.onnx": "spikeclip quantize",
+}
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -43,7 +51,10 @@ def collect(subject: Subject, make: Callable[[], Inputs], command: list[str], ba
     make: returns the files to read, after making those that are missing. baselines: whether to compare with the ANNs.
     """
     begin, say = time.perf_counter(), subject.say
-    for one in BASELINES if baselines else ():  # refused now, not after minutes
+    # Refused now, not after minutes.
+    for name, made_by in OWN_FILES.items():
+        subject.file(name, made_by)
+    for one in BASELINES if baselines else ():
         networks.checkpoint(subject, one)
     inputs = make()
     built = hardware.read_build(inputs.build, subject)
@@ -119,8 +130,7 @@ def _measured(subject: Subject, inputs: Inputs, built: dict[str, Any]) -> Any:
 
 def _files(subject: Subject, inputs: Inputs, baselines: bool) -> list[Path]:
     given = (inputs.build, inputs.activity, inputs.measurement, inputs.sweep)
-    names = ("float.safetensors", "qat.safetensors", "qonnx.onnx", "int.safetensors")
-    found = [subject.artifacts / f"{subject.preset}.{name}" for name in names] + [subject.artifacts / "labels.npz"]
+    found = [subject.file(name, made_by) for name, made_by in OWN_FILES.items()] + [subject.artifacts / "labels.npz"]
     found += [networks.checkpoint(subject, one) for one in BASELINES if baselines]
     found += [path for path in given if path is not None and path.is_file()]
     return found

@@ -34,8 +34,8 @@ class Subject:
     data_root: Path | None
     say: Say
     data_name: str = "fashion-mnist"
-    few: int = 200
-    fewest: int = 20
+    few: int = 1000
+    fewest: int = 100
     raster: tuple[int, ...] | None = None
 
     @functools.cached_property

@@ -14,7 +14,7 @@ from spikeclip_fpga.energy.counters import count_network
 from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.network import Node
 from spikeclip_fpga.report import hardware, spikes
-from spikeclip_fpga.report.collect import Inputs, collect
+from spikeclip_fpga.report.collect import OWN_FILES, Inputs, collect
 from spikeclip_fpga.report.provenance import describe
 from spikeclip_fpga.report.schema import FORMAT, SECTIONS, ReportError, check, read
 from spikeclip_fpga.report.subject import Subject
@@ -31,16 +31,29 @@ def test_the_report_has_its_format_and_all_sections(collected: dict[str, Any]) -
     assert collected["energy"]["measured"]["state"] == "not measured"
 
 
-def test_every_level_of_the_ladder_is_there_and_agrees(collected: dict[str, Any]) -> None:
+def test_every_level_of_the_ladder_is_there_and_agrees(subject: Subject, collected: dict[str, Any]) -> None:
     rows = {row["level"]: row for row in collected["ladder"]}
     assert list(rows) == ["float", "QAT", "QONNX", "integer", "golden", "hardware graph", "RTL"]
     assert [row["mismatches"] for row in rows.values()] == [None, None, 0, 0, 0, 0, 0]
     assert [rows[name]["images"] for name in ("integer", "golden", "QONNX")] == [IMAGES, 3, 1]
     assert rows["integer"]["elements"] == IMAGES * 384
     assert rows["integer"]["accuracy"] == rows["QAT"]["accuracy"] == collected["networks"][0]["accuracy"]
-    assert rows["golden"]["accuracy"] is None  # of 3 images it would say nothing
+    right = subject.network.run(subject.data.images[:4]) @ subject.labels.embeddings.T
+    correct = right.argmax(1) == subject.data.labels[:4]
+    # Of its own images; the build's four are the first ones, and equal to the integers.
+    assert rows["golden"]["accuracy"]["percent"] == pytest.approx(100 * correct[:3].mean())
+    assert rows["RTL"]["accuracy"]["percent"] == pytest.approx(100 * correct.mean())
     assert rows["RTL"]["source"] == SHIPPED.as_posix()
     assert rows["RTL"]["kind"] == "simulated"
+
+
+def test_a_build_that_differs_has_no_accuracy(subject: Subject) -> None:
+    from spikeclip_fpga.report.accuracy import ladder
+
+    built = hardware.read_build(SHIPPED, subject)
+    built["mismatches"]["integer_vs_hw"] = 1
+    rows = {row["level"]: row for row in ladder(subject, spikes.count(subject).embeddings, built)}
+    assert rows["hardware graph"]["accuracy"] is None and rows["RTL"]["accuracy"] is None
 
 
 def test_a_level_that_differs_is_counted(subject: Subject) -> None:
@@ -199,10 +212,12 @@ def test_a_missing_checkpoint_is_refused_before_anything_runs(tmp_path: Path) ->
 
     for name in ("tiny.int.safetensors", "labels.npz"):
         (tmp_path / name).write_bytes((ARTIFACTS / name).read_bytes())
+    with pytest.raises(ReportError, match=r"tiny\.float\.safetensors: no such file; make it with `spikeclip train`"):
+        collect(make_subject(tmp_path), never, [])
+    for name in OWN_FILES:
+        (tmp_path / f"tiny.{name}").write_bytes((ARTIFACTS / f"tiny.{name}").read_bytes())
     with pytest.raises(ReportError, match=r"scratchclip.*spikeclip train --network scratchclip.*--skip-baselines"):
         collect(make_subject(tmp_path), never, [])
-    with pytest.raises(ReportError, match=r"tiny\.float\.safetensors: no such file; make it with `spikeclip train`"):
-        collect(make_subject(tmp_path), lambda: Inputs(SHIPPED, tmp_path), [], False)
 
 
 def test_images_there_are_not_are_refused() -> None:
