@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import itertools
 import os
 import re
@@ -112,7 +113,14 @@ def test_prints_on_a4(browser: Chromium, content: dict[str, Any], tmp_path: Path
     assert 5 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 30
 
 
-def test_what_is_folded_away_is_printed(browser: Chromium, content: dict[str, Any], tmp_path: Path) -> None:
+def test_what_is_folded_away_is_printed_and_long_paths_fit(
+    browser: Chromium, content: dict[str, Any], tmp_path: Path
+) -> None:
+    content = copy.deepcopy(content)
+    for file in content["provenance"]["files"]:
+        file["path"] = "/" + 100 * "x" + file["path"]
+    for row in content["ladder"]:
+        row["source"] = "/" + 100 * "x" + row["source"]
     show(browser, tmp_path / "report.html", content, 700)
     heights = "[...document.querySelectorAll('details')].map(e => e.getBoundingClientRect().height)"
     assert max(browser.run(heights)) < 50
