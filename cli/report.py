@@ -43,6 +43,12 @@ def add(verbs: Any) -> None:
     verb.add_argument("--no-activity", action="store_true", help="leave the activity-based estimate out")
     verb.add_argument("--measurement", type=Path, help="measure.json of `spikeclip measure`; without, not measured")
     verb.add_argument(
+        "--prices",
+        type=Path,
+        help="prices of switching to use, as `python -m spikeclip_fpga.energy.fabric --calibrate ... "
+        "--save-coefficients FILE` writes them (default: this project's)",
+    )
+    verb.add_argument(
         "--sweep", type=Path, help=f"of `spikeclip sweep` (default: <artifacts>/{_SWEEP}, if it is there)"
     )
     verb.add_argument("--skip-baselines", action="store_true", help="without the ANNs to compare with")
@@ -85,7 +91,7 @@ def _subject(args: argparse.Namespace) -> Subject:
     for name in ("images", "golden_images", "qonnx_images"):
         if getattr(args, name) < 1:
             raise ReportError(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(args, name)}")
-    for name in ("measurement", "sweep", "activity"):
+    for name in ("measurement", "sweep", "activity", "prices"):
         path = getattr(args, name)
         if path is not None and not path.is_file():
             raise ReportError(f"--{name} {path}: no such file; leave the option out, or make the file first")
@@ -122,6 +128,7 @@ def _inputs(args: argparse.Namespace, subject: Subject) -> Inputs:
         activity=None if args.no_activity else activity,
         measurement=args.measurement,
         sweep=sweep if sweep.is_file() else None,
+        prices=args.prices,
         notes=tuple(notes),
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from spikeclip_fpga.energy.fabric.coefficients import FabricCoefficients
 from spikeclip_fpga.energy.fabric.estimate import estimate
 from spikeclip_fpga.energy.twins import TwinKind
 from spikeclip_fpga.hw.baseline import BaselineError, Layer, activity, cost
@@ -69,10 +70,12 @@ def price(
     hardware: Mapping[str, Any],
     reference: Mapping[str, Any] | None,
     work: Path,
+    prices: FabricCoefficients | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Return the hardware entry of a baseline, and its fabric estimate if SpikeCLIP's activity is the ``reference``.
 
     hardware: SpikeCLIP's section, whose board and rate are asked for. work: folder that keeps <kind>.activity.json.
+    prices: of switching, None for the part's own.
     A network that no folding brings to that rate on that board has an entry that says so.
     """
     board, fps = str(hardware["board"]), float(hardware["frames_per_second"])
@@ -107,7 +110,7 @@ def price(
             reference=reference,
         )
         write(kept, json.dumps({**counted, "key": key}, indent=1) + "\n")
-    return entry, estimate(counted).to_json()
+    return entry, estimate(counted, prices).to_json()
 
 
 def _kept(path: Path, key: str) -> dict[str, Any] | None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from spikeclip_fpga.energy import report as energy_report
-from spikeclip_fpga.energy.fabric.activity import load
+from spikeclip_fpga.energy.fabric.activity import load, read
+from spikeclip_fpga.energy.fabric.coefficients import FabricCoefficients
 from spikeclip_fpga.energy.fabric.estimate import estimate
+from spikeclip_fpga.energy.fabric.parts import prices
 from spikeclip_fpga.energy.measured import NotMeasured, read_measurement
 from spikeclip_fpga.energy.subject import subject_of
 
@@ -34,7 +36,8 @@ OWN_FILES = {
 class Inputs:
     """Files that other verbs wrote. build: a build.json. activity: None, or an activity.json of that build.
 
-    measurement, sweep: None, or a file. work: folder that keeps what is slow to make again. notes: for the page.
+    measurement, sweep, prices: None, or a file; prices of switching are as energy.fabric saves them. work: folder that
+    keeps what is slow to make again. notes: for the page.
     """
 
     build: Path
@@ -42,6 +45,7 @@ class Inputs:
     activity: Path | None = None
     measurement: Path | None = None
     sweep: Path | None = None
+    prices: Path | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -62,10 +66,11 @@ def collect(subject: Subject, make: Callable[[], Inputs], command: list[str], ba
     counted = spikes.count(subject)
     measured = _measured(subject, inputs, built)
     activity = _activity(subject, inputs.activity)
-    fabric = {} if activity is None else {"spikeclip": estimate(activity).to_json()}
+    priced = _prices(inputs.prices, activity)
+    fabric = {} if activity is None else {"spikeclip": estimate(activity, priced).to_json()}
     rows = [networks.spikeclip(subject, counted, built, fabric.get("spikeclip"), measured)]
     if baselines:
-        others, fabrics = networks.baselines(subject, built, activity, inputs.work)
+        others, fabrics = networks.baselines(subject, built, activity, inputs.work, priced)
         rows, fabric = rows + others, fabric | fabrics
     levels = accuracy.ladder(subject, counted.embeddings, built)
     say("energy: theory and estimates")
@@ -118,6 +123,13 @@ def _activity(subject: Subject, path: Path | None) -> dict[str, Any] | None:
     return content
 
 
+def _prices(path: Path | None, activity: dict[str, Any] | None) -> FabricCoefficients | None:
+    """Return the prices in ``path`` for the activity's part; None for this project's own."""
+    if path is None or activity is None:
+        return None
+    return prices(read(activity).part).overridden(path.read_text(encoding="utf-8"))
+
+
 def _measured(subject: Subject, inputs: Inputs, built: dict[str, Any]) -> Any:
     about = subject_of(
         subject.file("int.safetensors", "spikeclip lower"),
@@ -129,7 +141,7 @@ def _measured(subject: Subject, inputs: Inputs, built: dict[str, Any]) -> Any:
 
 
 def _files(subject: Subject, inputs: Inputs, baselines: bool) -> list[Path]:
-    given = (inputs.build, inputs.activity, inputs.measurement, inputs.sweep)
+    given = (inputs.build, inputs.activity, inputs.measurement, inputs.sweep, inputs.prices)
     found = [subject.file(name, made_by) for name, made_by in OWN_FILES.items()] + [subject.artifacts / "labels.npz"]
     found += [networks.checkpoint(subject, one) for one in BASELINES if baselines]
     found += [path for path in given if path is not None and path.is_file()]

@@ -9,6 +9,7 @@ from typing import Any
 from spikeclip_fpga.energy import comparison
 from spikeclip_fpga.energy.comparison import Row
 from spikeclip_fpga.energy.counters import total
+from spikeclip_fpga.energy.fabric.coefficients import FabricCoefficients
 from spikeclip_fpga.energy.layers import ATTENTION, read_network
 from spikeclip_fpga.energy.measured import Measured, NotMeasured
 from spikeclip_fpga.energy.theory import estimate
@@ -68,17 +69,22 @@ def spikeclip(
 
 
 def baselines(
-    subject: Subject, hardware: Mapping[str, Any], activity: Mapping[str, Any] | None, work: Path
+    subject: Subject,
+    hardware: Mapping[str, Any],
+    activity: Mapping[str, Any] | None,
+    work: Path,
+    prices: FabricCoefficients | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
     """Return the entries of all baselines, on the same images and at the same frame rate, and their fabric estimates.
 
     activity: SpikeCLIP's activity.json; without it no baseline's is simulated. work: folder that keeps theirs.
+    prices: of switching, None for the part's own.
     Raises ReportError naming the command for a checkpoint that is not there.
     """
     found: list[dict[str, Any]] = []
     fabrics: dict[str, dict[str, Any]] = {}
     for one in BASELINES:
-        entry, fabric = _baseline(subject, one, hardware, activity, work)
+        entry, fabric = _baseline(subject, one, hardware, activity, work, prices)
         found.append(entry)
         if fabric is not None:
             fabrics[one.kind] = fabric
@@ -95,7 +101,12 @@ def checkpoint(subject: Subject, one: Baseline) -> Path:
 
 
 def _baseline(
-    subject: Subject, one: Baseline, hardware: Mapping[str, Any], activity: Mapping[str, Any] | None, work: Path
+    subject: Subject,
+    one: Baseline,
+    hardware: Mapping[str, Any],
+    activity: Mapping[str, Any] | None,
+    work: Path,
+    prices: FabricCoefficients | None,
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     path = checkpoint(subject, one)
     subject.say(f"{one.name}: {path}, {len(subject.data)} images")
@@ -104,7 +115,7 @@ def _baseline(
         raise ReportError(f"{path}: expected a {one.kind} network, got {kind_of(meta)}; make it with `{one.command}`")
     embeddings = embed_images(net, subject.data.images)
     twin = twin_of(one.kind, subject.config, subject.bits)
-    used, fabric = baseline_hardware.price(subject, one, net, path, hardware, activity, work)
+    used, fabric = baseline_hardware.price(subject, one, net, path, hardware, activity, work, prices)
     row = comparison.four(comparison.ann(one.kind, subject.config, subject.bits), fabric)
     entry = {
         "kind": one.kind,

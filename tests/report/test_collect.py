@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from spikeclip_fpga.energy.counters import count_network
+from spikeclip_fpga.energy.fabric.errors import FabricError
 from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.network import Node
 from spikeclip_fpga.report import hardware, spikes
@@ -193,6 +194,22 @@ def test_what_is_no_build_is_refused(subject: Subject, tmp_path: Path, text: str
     path.write_text(text)
     with pytest.raises(ReportError, match=r"build\.json"):
         hardware.read_build(path, subject)
+
+
+def test_calibrated_prices_are_used(
+    subject: Subject, collected: dict[str, Any], activity_file: Path, tmp_path: Path
+) -> None:
+    own = collected["energy"]["fabric"]["spikeclip"]
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps({"clock": {"value": 1.0, "low": 1.0, "high": 1.0, "source": "calibrated here"}}))
+    inputs = Inputs(SHIPPED, tmp_path, activity=activity_file, prices=path)
+    found = collect(subject, lambda: inputs, [], False)["energy"]["fabric"]["spikeclip"]
+    ffs = sum(node["ff"] for node in json.loads(activity_file.read_text())["nodes"])
+    assert found["parts_nj"]["clock"]["value"] == pytest.approx(ffs * found["cycles_per_frame"] / 1000)
+    assert found["parts_nj"]["logic"] == own["parts_nj"]["logic"]
+    path.write_text('{"clocks": 1}')
+    with pytest.raises(FabricError, match="clocks"):
+        collect(subject, lambda: inputs, [], False)
 
 
 def test_an_activity_of_another_network_is_refused(subject: Subject, activity_file: Path, tmp_path: Path) -> None:
