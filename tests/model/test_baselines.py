@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -19,37 +18,19 @@ from spikeclip_fpga.model.baselines.registry import NETWORKS, build, kind_of, lo
 from spikeclip_fpga.model.baselines.scratchclip import ScratchCLIP, SoftmaxAttention
 from spikeclip_fpga.model.checkpoint import CheckpointError
 from spikeclip_fpga.model.config import PRESETS, ConfigError, ModelConfig, NeuronConfig
-from spikeclip_fpga.model.data import ImageSet, load
+from spikeclip_fpga.model.data import load
 from spikeclip_fpga.model.neuron import LIF
 from spikeclip_fpga.model.spikeclip import SpikeCLIP
 from spikeclip_fpga.model.train import accuracy, embed_images, load_student, train_student
 from spikeclip_fpga.model.trainer import TrainConfig
 from spikeclip_fpga.quantize.labelset import read_labels
 
+from ..teaching import CAPTIONS, Sure, halves
+
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 SMALL = ModelConfig(preset="test", conv_channels=(4, 6, 8), depth=2, heads=2, embed_dim=6)
 SHORT = TrainConfig(epochs=2, batch_size=32, lr=5e-3, warmup_steps=2, seed=3)
-CAPTIONS = torch.eye(6)[:2]
 BASELINES = ("scratchclip", "ann")
-
-
-class Sure:
-    """A teacher that knows dark from light."""
-
-    embed_dim, logit_scale = 6, 10.0
-
-    def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the right caption."""
-        return CAPTIONS[(images[:, 16:].float().mean((1, 2, 3)) > 127).long()]
-
-
-def halves(count: int, seed: int) -> ImageSet:
-    """Return images whose lower half is dark or light."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, count)
-    images = rng.integers(0, 256, (count, 32, 32, 3))
-    images[:, 16:] = images[:, 16:] // 3 + (labels * 170)[:, None, None, None]
-    return ImageSet("halves", "train", images.astype(np.uint8), labels, ("dark", "light"))
 
 
 def train(kind: str, out: Path, config: TrainConfig = SHORT) -> dict[str, torch.Tensor]:

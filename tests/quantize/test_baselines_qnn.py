@@ -20,7 +20,7 @@ from spikeclip_fpga.model.baselines.registry import build, kind_of, load_float
 from spikeclip_fpga.model.baselines.scratchclip import ScratchCLIP
 from spikeclip_fpga.model.checkpoint import CheckpointError
 from spikeclip_fpga.model.config import ConfigError, ModelConfig
-from spikeclip_fpga.model.data import ImageSet, load
+from spikeclip_fpga.model.data import load
 from spikeclip_fpga.model.data.input import to_input
 from spikeclip_fpga.model.spikeclip import SpikeCLIP
 from spikeclip_fpga.model.train import accuracy, embed_images
@@ -36,30 +36,12 @@ from spikeclip_fpga.quantize.layers import IntLIF
 from spikeclip_fpga.quantize.qat import QatSpikeCLIP, load_qat, save_qat
 from spikeclip_fpga.quantize.quantizers import BitWidths
 
+from ..teaching import CAPTIONS, Sure, halves
+
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 SMALL = ModelConfig(preset="test", conv_channels=(4, 6, 8), depth=2, heads=2, embed_dim=6)
-CAPTIONS = torch.eye(6)[:2]
 SHORT = TrainConfig(epochs=1, batch_size=32, lr=5e-3, warmup_steps=2)
 FINE = BitWidths(residual_frac=10)
-
-
-class Sure:
-    """A teacher that knows dark from light."""
-
-    embed_dim, logit_scale = 6, 10.0
-
-    def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the right caption."""
-        return CAPTIONS[(images[:, 16:].float().mean((1, 2, 3)) > 127).long()]
-
-
-def halves(count: int, seed: int) -> ImageSet:
-    """Return images whose lower half is dark or light."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, count)
-    images = rng.integers(0, 256, (count, 32, 32, 3))
-    images[:, 16:] = images[:, 16:] // 3 + (labels * 170)[:, None, None, None]
-    return ImageSet("halves", "train", images.astype(np.uint8), labels, ("dark", "light"))
 
 
 def ann(config: ModelConfig = SMALL, seed: int = 0) -> AnnCLIP:

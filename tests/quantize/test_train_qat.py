@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from spikeclip_fpga.model.config import ConfigError, ModelConfig
-from spikeclip_fpga.model.data import ImageSet
 from spikeclip_fpga.model.spikeclip import SpikeCLIP
 from spikeclip_fpga.model.train import accuracy, embed_images
 from spikeclip_fpga.model.trainer import TrainConfig
@@ -20,28 +19,10 @@ from spikeclip_fpga.quantize.qat import QatSpikeCLIP, fold, load_qat
 from spikeclip_fpga.quantize.quantizers import BitWidths
 from spikeclip_fpga.quantize.train_qat import train_qat
 
+from ..teaching import CAPTIONS, Sure, halves
+
 CONFIG = ModelConfig(preset="test", conv_channels=(4, 8, 8), depth=1, heads=2, embed_dim=6, timesteps=2)
-CAPTIONS = torch.eye(6)[:2]
 SHORT = TrainConfig(epochs=1, batch_size=32, lr=5e-3, warmup_steps=2)
-
-
-class Sure:
-    """A teacher that knows dark from light."""
-
-    embed_dim, logit_scale = 6, 10.0
-
-    def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the right caption."""
-        return CAPTIONS[(images[:, 16:].float().mean((1, 2, 3)) > 127).long()]
-
-
-def halves(count: int, seed: int) -> ImageSet:
-    """Return images whose lower half is dark or light."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, count)
-    images = rng.integers(0, 256, (count, 32, 32, 3))
-    images[:, 16:] = images[:, 16:] // 3 + (labels * 170)[:, None, None, None]
-    return ImageSet("halves", "train", images.astype(np.uint8), labels, ("dark", "light"))
 
 
 def network() -> SpikeCLIP:

@@ -7,42 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from spikeclip_fpga.model.config import ModelConfig
-from spikeclip_fpga.model.data import ImageSet
 from spikeclip_fpga.quantize import network
 from spikeclip_fpga.report.sweep import Settings, SweepError, qat_path, read_sweep, sweep
 
+from ..teaching import CAPTIONS, Sure, halves
+
 MODEL = ModelConfig(preset="test", conv_channels=(4, 8, 8), depth=1, heads=2, embed_dim=6)
-CAPTIONS = torch.eye(6)[:2]
 SETTINGS = Settings(timesteps=(1, 3), bits=(2, 8), float_epochs=4, qat_epochs=1)
-
-
-class Sure:
-    """A teacher that knows dark from light."""
-
-    embed_dim, logit_scale = 6, 10.0
-
-    def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the right caption."""
-        return CAPTIONS[(images.float().mean((1, 2, 3)) > 127).long()]
-
-
-def shades(count: int, seed: int) -> ImageSet:
-    """Return images that are dark or light."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, count)
-    images = rng.integers(0, 100, (count, 32, 32, 3)) + 150 * labels[:, None, None, None]
-    return ImageSet("shades", "train", images.astype(np.uint8), labels, ("dark", "light"))
 
 
 def run(folder: Path, settings: Settings = SETTINGS) -> tuple[dict[str, Any], list[str]]:
     """Sweep and return the content and what was said."""
     said: list[str] = []
-    found = sweep(MODEL, settings, shades(256, 0), shades(64, 1), Sure(), CAPTIONS, folder, said.append)  # type: ignore[arg-type]
+    found = sweep(MODEL, settings, halves(256, 0), halves(64, 1), Sure(), CAPTIONS, folder, said.append)  # type: ignore[arg-type]
     return found, said
 
 
@@ -56,7 +36,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
 def test_every_point_of_the_grid_is_there(swept: tuple[Path, dict[str, Any], list[str]]) -> None:
     folder, found, said = swept
     assert [(p["timesteps"], p["bits"]) for p in found["points"]] == [(1, 2), (1, 8), (3, 2), (3, 8)]
-    assert len(said) == 4 and found["data"] == {"name": "shades", "split": "test", "images": 64}
+    assert len(said) == 4 and found["data"] == {"name": "halves", "split": "test", "images": 64}
     for point in found["points"]:
         assert qat_path(folder, point["timesteps"], point["bits"]).is_file()
         assert 0 <= point["accuracy"] <= 100 and 0 < point["firing_rate"] < 1
@@ -64,7 +44,7 @@ def test_every_point_of_the_grid_is_there(swept: tuple[Path, dict[str, Any], lis
 
 def test_the_accuracy_is_the_integer_networks(swept: tuple[Path, dict[str, Any], list[str]]) -> None:
     folder, found, _ = swept
-    test = shades(64, 1)
+    test = halves(64, 1)
     for point in found["points"]:
         net = network.load(folder / f"T{point['timesteps']}-w{point['bits']}.int.safetensors")
         right = (net.run(test.images) @ CAPTIONS.numpy().T).argmax(1) == test.labels
