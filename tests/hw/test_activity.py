@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spikeclip_fpga.energy.fabric.estimate import FabricEnergy, estimate
 from spikeclip_fpga.hw.activity.gates import Rates, compare, count_nets
 from spikeclip_fpga.hw.activity.measure import Stimulus, key, measure_activity, write
 from spikeclip_fpga.hw.activity.netnames import nets
@@ -21,6 +22,8 @@ from spikeclip_fpga.hw.ops.align import Align
 from spikeclip_fpga.hw.ops.spike_mvau import SpikeMvau
 from spikeclip_fpga.hw.simulate import STALLS, Model, build
 from spikeclip_fpga.quantize import golden
+
+from ..energy.fabric_cases import activity, node
 
 VECTORS, STEPS = 32, 4
 
@@ -77,6 +80,34 @@ def test_the_order_of_frames_hardly_matters(mvau: Model) -> None:
     real = words(0.2)
     shuffled = real[np.random.default_rng(3).permutation(VECTORS)]
     assert abs(rates(mvau, shuffled).toggles / rates(mvau, real).toggles - 1) < 0.01
+
+
+def test_its_energy_follows_too_and_not_the_clock(mvau: Model) -> None:
+    """Logic and signals grow with the spikes; the clock is there in silence too, and twice as fast costs the same."""
+
+    def energy(vectors: np.ndarray, clk_mhz: float = 100.0) -> FabricEnergy:
+        did = rates(mvau, vectors)
+        matrix_node = node(
+            bits=did.bits,
+            toggles_per_frame=float(did.toggles),
+            register_bits=None,
+            register_toggles_per_frame=None,
+            bram_accesses_per_frame=0.0,
+            dsp_operations_per_frame=0.0,
+        )
+        return estimate(activity(matrix_node, frames=1, cycles_per_frame=float(did.cycles)), clk_mhz=clk_mhz)
+
+    real = words(0.2)
+    shuffled = real[np.random.default_rng(3).permutation(VECTORS)]
+    streams = (real * 0, words(0.05), real, real * 0 + (1 << STEPS) - 1)
+    silent, sparse, middle, full = (energy(each) for each in streams)
+    by_spikes = [found.dynamic_nj.value for found in (silent, sparse, middle, full)]
+    assert by_spikes == sorted(by_spikes) and by_spikes[0] < 0.9 * by_spikes[-1]
+    assert silent.parts_nj["clock"] == full.parts_nj["clock"] and silent.parts_nj["clock"].value > 0
+    assert energy(shuffled).dynamic_nj.value == pytest.approx(middle.dynamic_nj.value, rel=0.01)
+    fast = energy(real, 200.0)
+    assert fast.dynamic_nj == middle.dynamic_nj and fast.static_nj.value == middle.static_nj.value / 2
+    assert fast.dynamic_w.value == pytest.approx(2 * middle.dynamic_w.value)
 
 
 def test_silence_rests_what_spikes_gate_and_not_the_weights(mvau: Model, tmp_path: Path) -> None:
@@ -253,9 +284,9 @@ def test_counts_of_synthesis_replace_the_models(built: Path, tmp_path: Path) -> 
     path.write_text(json.dumps({"nodes": counts}))
     content = measure_activity(folder, IMAGES, SOURCE)
     assert content["netlist"]["kind"].startswith("Yosys")
-    for node in content["nodes"]:
-        assert {name: node[name] for name in ("lut", "ff", "bram18", "dsp")} == counts[node["name"]]
-        assert node["toggles_per_frame"] == modelled[node["name"]]["toggles_per_frame"]
+    for found in content["nodes"]:
+        assert {name: found[name] for name in ("lut", "ff", "bram18", "dsp")} == counts[found["name"]]
+        assert found["toggles_per_frame"] == modelled[found["name"]]["toggles_per_frame"]
     counts.popitem()
     path.write_text(json.dumps({"nodes": counts}))
     with pytest.raises(ActivityError, match=r"not in report/synthesis\.json"):
