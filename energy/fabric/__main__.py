@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..measurement_file import MeasurementError
+from . import plausible
 from .activity import load, read
 from .calibrate import calibrate
 from .errors import FabricError
@@ -21,13 +22,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m spikeclip_fpga.energy.fabric", description="Energy of an inference from switching activity."
     )
-    parser.add_argument("activity", type=Path, help="activity.json, as `spikeclip activity` writes it")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("activity", type=Path, nargs="?", help="activity.json, as `spikeclip activity` writes it")
+    what.add_argument("--published", action="store_true", help="what the prices imply of the reports they come from")
     parser.add_argument("--coefficients", type=Path, help='JSON that replaces prices, {"lut": 0.4}')
     parser.add_argument("--calibrate", type=Path, help="Vivado's report_power text, or measure.json, to correct by")
     parser.add_argument("--save-coefficients", type=Path, help="write the prices used, for --coefficients")
     parser.add_argument("--clk-mhz", type=float, help="clock for power and static energy (default: the activity's)")
     parser.add_argument("--json", type=Path, help="write the estimate here as well")
     args = parser.parse_args(arguments)
+    if args.published:
+        print(plausible.table(), end="")
+        return 0
     try:
         found = _run(args)
     except (FabricError, MeasurementError, OSError, UnicodeDecodeError) as error:

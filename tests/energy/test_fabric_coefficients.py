@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikeclip_fpga.energy.fabric import plausible
 from spikeclip_fpga.energy.fabric.coefficients import NAMES, FabricCoefficients
 from spikeclip_fpga.energy.fabric.errors import FabricError
 from spikeclip_fpga.energy.fabric.estimate import estimate
@@ -158,6 +159,17 @@ def at_the_assumed_rate(report: Published) -> float:
 def test_with_a_guessed_toggle_rate_vivado_is_met_within_a_factor_of_four(report: Published) -> None:
     vivado = report.clocks_w + report.lut_w + (report.registers_w or 0) + report.signals_w
     assert vivado / 4 < at_the_assumed_rate(report) < vivado * 4
+
+
+@pytest.mark.parametrize("report", ROUTED, ids=lambda r: r.name)
+def test_the_printed_table_prices_as_the_estimate_does(report: Published) -> None:
+    # The estimate's factor from RTL to gates is not in the table: the guessed rate is one of gates.
+    gates = prices(Z7020).rtl_to_gates.value
+    luts = ASSUMED * (1 - gates) * report.luts * report.mhz * 1e-6
+    more = luts * (prices(Z7020).lut.value + prices(Z7020).signal.value)
+    assert plausible.guessed_w(report) == pytest.approx(at_the_assumed_rate(report) + more)
+    line = next(line for line in plausible.table().splitlines() if line.startswith(report.name))
+    assert float(line.split()[-1]) == pytest.approx(plausible.guessed_w(report) / plausible.vivado_w(report), abs=0.005)
 
 
 def test_static_power_of_reports_lies_within_the_interval() -> None:
