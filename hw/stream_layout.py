@@ -41,6 +41,16 @@ class TensorStream:
     width: int
 
     @property
+    def signed(self) -> bool:
+        """Return whether an element can be negative."""
+        return self.low < 0
+
+    @property
+    def kind(self) -> str:
+        """Return the type of an element, as INT8."""
+        return f"{'INT' if self.signed else 'UINT'}{self.bits}"
+
+    @property
     def frame_beats(self) -> int:
         """Return the beats of one frame."""
         return int(np.prod(self.shape)) // self.fields
@@ -52,14 +62,13 @@ class TensorStream:
             raise RtlError(f"{self.tensor}: expected integers (N, {wanted}), got {frames.dtype} {frames.shape}")
         low, high = int(frames.min()), int(frames.max())
         if low < self.low or high > self.high:
-            kind = f"{'INT' if self.low < 0 else 'UINT'}{self.bits}"
-            raise RtlError(f"{self.tensor}: expected {kind}, {self.low} to {self.high}, got {low} to {high}")
+            raise RtlError(f"{self.tensor}: expected {self.kind}, {self.low} to {self.high}, got {low} to {high}")
         stream = beats.pack(frames.reshape(-1, self.fields), self.bits)
         return np.pad(stream, ((0, 0), (0, beats.words_of(self.width) - stream.shape[1])))
 
     def from_beats(self, stream: Array) -> Array:
         """Return (N, *shape) int64 of (N * frame_beats, words) beats; bits beyond the elements are ignored."""
-        values = beats.unpack(stream, self.bits, self.fields, signed=self.low < 0)
+        values = beats.unpack(stream, self.bits, self.fields, signed=self.signed)
         return values.reshape(-1, *self.shape)
 
 
@@ -74,10 +83,16 @@ class StreamLayout:
 
     @classmethod
     def of(cls, model: Any, top: str) -> StreamLayout:
-        """Return the layout of a FINN graph of one input and one output after PrepareIP. Raises RtlError."""
+        """Return the layout of a FINN graph after PrepareIP.
+
+        Raises RtlError for a graph of not one input and one output, and for tensors that are no integers.
+        """
         from qonnx.custom_op.registry import getCustomOp
 
         graph = model.graph
+        if len(graph.input) != 1 or len(graph.output) != 1:
+            counts = f"{len(graph.input)} and {len(graph.output)}"
+            raise RtlError(f"{top}: expected a graph of one input and one output, got {counts}")
         name, raw = graph.input[0].name, model.find_consumer(graph.input[0].name)
         node, index = getCustomOp(raw), list(raw.input).index(name)
         source = _stream(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+
+from ..stream_layout import StreamLayout
 
 
 class ShellError(ValueError):
@@ -40,6 +41,26 @@ class Geometry:
         if self.frames < 2:
             raise ShellError(f"frames: expected 2 or more, got {self.frames}")
 
+    @classmethod
+    def of(cls, layout: StreamLayout) -> Geometry:
+        """Return the geometry of an accelerator that takes 8-bit pixels and gives signed integers.
+
+        Raises ShellError for other streams.
+        """
+        source, sink = layout.source, layout.sink
+        if source.bits != 8:
+            raise ShellError(f"input {source.tensor}: expected pixels of 8 bits, one byte each, got {source.kind}")
+        if not sink.signed:
+            raise ShellError(f"output {sink.tensor}: expected signed integers, got {sink.kind}")
+        return cls(
+            in_bytes=source.fields,
+            frame_bytes=math.prod(source.shape),
+            pe=sink.fields,
+            out_width=sink.bits,
+            out_bits=sink.width,
+            elements=math.prod(sink.shape),
+        )
+
     @property
     def parameters(self) -> dict[str, int]:
         """Return the parameters of sc_dma_shell."""
@@ -52,30 +73,3 @@ class Geometry:
             "ELEMENTS": self.elements,
             "FRAMES": self.frames,
         }
-
-
-def geometry(model: Any) -> Geometry:
-    """Return the geometry of a graph of FINN nodes: one input of 8-bit pixels, one output of signed integers.
-
-    Raises ShellError for another graph.
-    """
-    from qonnx.custom_op.registry import getCustomOp
-
-    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
-        counts = f"{len(model.graph.input)} and {len(model.graph.output)}"
-        raise ShellError(f"expected a graph of one input and one output, got {counts}")
-    source, sink = model.graph.input[0].name, model.graph.output[0].name
-    reader, writer = getCustomOp(model.find_consumers(source)[0]), getCustomOp(model.find_producer(sink))
-    pixel, element = model.get_tensor_datatype(source), model.get_tensor_datatype(sink)
-    if pixel.bitwidth() != 8:
-        raise ShellError(f"input {source}: expected pixels of 8 bits, one byte each, got {pixel.name}")
-    if not element.signed() or not element.is_integer():
-        raise ShellError(f"output {sink}: expected signed integers, got {element.name}")
-    return Geometry(
-        in_bytes=int(reader.get_folded_input_shape()[-1]),
-        frame_bytes=math.prod(map(int, model.get_tensor_shape(source)[1:])),
-        pe=int(writer.get_folded_output_shape()[-1]),
-        out_width=int(element.bitwidth()),
-        out_bits=int(writer.get_outstream_width_padded()),
-        elements=math.prod(map(int, model.get_tensor_shape(sink)[1:])),
-    )

@@ -9,8 +9,9 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from ..job import Job
 from ..shell import tcl, wrapper
-from ..shell.geometry import geometry
+from ..shell.geometry import Geometry
 from ..shell.hwh import Design
+from ..stream_layout import StreamLayout
 
 
 def folder(job: Job) -> Path:
@@ -24,14 +25,14 @@ def script(job: Job) -> Path:
 
 
 def make_shell(model: ModelWrapper, job: Job) -> ModelWrapper:
-    """Write vivado/: spikeclip_shell with its modules, and build.tcl; raises ShellError.
+    """Write vivado/: spikeclip_shell with its modules, and build.tcl; raises RtlError, ShellError.
 
     Nothing where FINN's shell is used: on an Alveo card, and on a Zynq that asked for it.
     """
     if not job.has_own_shell:
         return model
     network = hashlib.sha256(job.source.with_suffix(".safetensors").read_bytes()).digest()
-    shape = geometry(model)
+    shape = Geometry.of(StreamLayout.of(model, wrapper.ACCELERATOR))
     files = wrapper.write(folder(job), shape, network, rtl=job.rtl)
     design = Design(job.board.name, job.board.part, clk_mhz=job.clk_mhz)
     path = tcl.write(folder(job), design, rtl=job.rtl, shell=files)

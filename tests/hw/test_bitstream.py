@@ -16,15 +16,17 @@ import pytest
 pytest.importorskip("finn", reason="needs finn-plus: pip install 'spikeclip-fpga[build]'")
 
 from spikeclip_fpga.hw import boards, build
+from spikeclip_fpga.hw.finn_rtl import RtlError
 from spikeclip_fpga.hw.job import Job, JobError
 from spikeclip_fpga.hw.shell import hwh
-from spikeclip_fpga.hw.shell.geometry import ShellError, geometry
+from spikeclip_fpga.hw.shell.geometry import Geometry, ShellError
 from spikeclip_fpga.hw.simulate import STALLS
 from spikeclip_fpga.hw.simulate import build as compile_rtl
 from spikeclip_fpga.hw.steps.bitstream import make_bitstream
 from spikeclip_fpga.hw.steps.report import next_step
 from spikeclip_fpga.hw.steps.shell import folder, make_shell, script
 from spikeclip_fpga.hw.stitch import stitch
+from spikeclip_fpga.hw.stream_layout import StreamLayout
 
 from .finn_graphs import Graph, execute, finn_in, to_rtl
 from .test_shell_top import BENCH, counts, none, read
@@ -216,4 +218,26 @@ def test_a_graph_the_shell_cannot_carry_is_refused(made: Made) -> None:
         other: Any = ModelWrapper(made.rtl.model, make_deepcopy=True)
         other.set_tensor_datatype(tensor, DataType[kind])
         with pytest.raises(ShellError, match=message):
-            geometry(other)
+            Geometry.of(StreamLayout.of(other, "small"))
+    two: Any = ModelWrapper(made.rtl.model, make_deepcopy=True)
+    two.graph.output.append(two.graph.input[0])
+    with pytest.raises(RtlError, match="small: expected a graph of one input and one output, got 1 and 2"):
+        StreamLayout.of(two, "small")
+    numbers: Any = ModelWrapper(made.rtl.model, make_deepcopy=True)
+    numbers.set_tensor_datatype(made.rtl.graph.output[0].name, DataType["FLOAT32"])
+    with pytest.raises(RtlError, match="expected an integer type, got FLOAT32"):
+        make_shell(numbers, made.job)
+
+
+def test_the_shell_has_the_widths_of_the_first_and_last_node(made: Made) -> None:
+    """As FINN tells them, for a 6x6x3 image and 6x6x8 sums."""
+    from qonnx.custom_op.registry import getCustomOp
+
+    first, last = (getCustomOp(made.rtl.graph.node[i]) for i in (0, -1))
+    shape = Geometry.of(StreamLayout.of(made.rtl, "small"))
+    assert 8 * shape.in_bytes == first.get_instream_width_padded()
+    assert (shape.frame_bytes, shape.elements) == (6 * 6 * 3, 6 * 6 * 8)
+    assert (shape.out_bits, shape.out_width * shape.pe) == (
+        last.get_outstream_width_padded(),
+        last.get_outstream_width(),
+    )
