@@ -57,10 +57,14 @@ types: setup
 	@for room in $(ROOMS); do ln -sfn $(CURDIR)/$$room build/types/spikeclip_fpga/$$room; done
 	cd build/types && MYPYPATH=. $(CURDIR)/$(RUN)/mypy --config-file $(CURDIR)/pyproject.toml $(addprefix -p spikeclip_fpga.,$(ROOMS))
 
-bench: setup ## speeds, as ratios measured side by side
+# What the host adds is measured where it runs, in the board's environment; FINN's packing beside it is in .venv.
+bench: setup setup-board accelerator ## speeds, as ratios measured side by side, and what moves the energy estimate
 	$(RUN)/python benchmarks/integer_runner.py
 	$(RUN)/python benchmarks/training.py
 	$(RUN)/python benchmarks/accelerator.py
+	$(BOARD)/bin/python benchmarks/host_overhead.py --bundle bitstreams/tiny-w4-pynq-z2 --finn-python $(RUN)/python
+	$(RUN)/python benchmarks/activity.py
+	$(RUN)/python benchmarks/stimuli.py --build build/tiny-pynq-z2
 	$(RUN)/pytest -q tests/quantize/test_base_preset.py
 
 clean: ## remove what was built, keep the environments

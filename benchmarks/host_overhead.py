@@ -207,12 +207,12 @@ def main() -> None:
     finn = finn_packing(args.finn_python, args.batch, max(3, args.rounds // 4))
     print(f"{bundle.name}, batch {args.batch}, {platform.machine()}, numpy {np.__version__}; us per image")
     for key, value in found.items():
-        print(f"  {key:<20} {value:8.2f}")
+        print(f"  {key:<30} {value:8.2f}")
     if isinstance(finn, str):
         print(f"  FINN's packing: not measured ({finn})")
     else:
         for key in ("pack INT8", "unpack INT32", "unpack INT18"):
-            print(f"  {finn['name'] + ' ' + key:<20} {finn[key]:8.2f}")
+            print(f"  {finn['name'] + ' ' + key:<30} {finn[key]:8.2f}")
     good = found["all, in memory"] < TARGET_US
     print(f"target: below {TARGET_US:g} us, in memory: {'met' if good else 'MISSED'}")
     if args.json:
