@@ -56,18 +56,22 @@ class Estimates:
     """What shapes and counts give of one network, nJ per image.
 
     theory, attention: by pricing (baselines.PRICINGS), the papers' sum and what it leaves out. memory_aware: by
-    "placement, packing, arithmetic".
+    "placement, packing, arithmetic"; parts: the same by part (memory_aware.PARTS).
     """
 
     network: NetworkKind
     theory: Mapping[str, float]
     attention: Mapping[str, float]
     memory_aware: Mapping[str, float]
+    parts: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """The energies of one network; ``variants`` are all memory-aware estimates in nJ, ``theories`` all theories."""
+    """The energies of one network in nJ: ``variants`` all memory-aware estimates, ``parts`` of what they are sums.
+
+    ``theories`` are all theories.
+    """
 
     network: NetworkKind
     name: str
@@ -77,6 +81,7 @@ class Row:
     fabric: Energy
     measured: Energy
     variants: dict[str, float]
+    parts: dict[str, dict[str, float]]
     theories: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
@@ -87,8 +92,8 @@ class Row:
 def spikeclip(network: IntNetwork, counts: Counts, coefficients: Coefficients | None = None) -> Estimates:
     """Return SpikeCLIP's estimates for an average counted image. Raises CountError without images."""
     variants = {
-        f"{placement}, {packing}, {arithmetic}": _nj(
-            memory_aware.estimate(network, counts, placement, packing, coefficients, arithmetic).energy_pj
+        f"{placement}, {packing}, {arithmetic}": memory_aware.estimate(
+            network, counts, placement, packing, coefficients, arithmetic
         )
         for placement in ("time_serial", "time_parallel")
         for packing in PACKINGS
@@ -106,8 +111,8 @@ def ann(
     """Return an ANN's estimates from a ModelConfig's JSON object and a table of bit widths (twins.twin_of)."""
     twin = twin_of(kind, config, bits)
     variants = {
-        f"{placement}, {packing}, {arithmetic}": _nj(
-            memory_aware.estimate_twin(twin, placement, packing, coefficients, arithmetic).energy_pj
+        f"{placement}, {packing}, {arithmetic}": memory_aware.estimate_twin(
+            twin, placement, packing, coefficients, arithmetic
         )
         for placement in memory_aware.TWIN_PLACEMENTS
         for packing in PACKINGS
@@ -146,6 +151,7 @@ def four(
         _fabric(fabric, network_sha256),
         _measured(measured),
         dict(estimates.memory_aware),
+        {variant: dict(parts) for variant, parts in estimates.parts.items()},
         dict(estimates.theory),
     )
 
@@ -176,12 +182,14 @@ def _cell(energy: Energy, column: str) -> str:
 def _estimates(
     kind: NetworkKind,
     operations: Sequence[baselines.Operations],
-    variants: dict[str, float],
+    variants: Mapping[str, memory_aware.MemoryAware],
     coefficients: Coefficients | None,
 ) -> Estimates:
     priced = {pricing: baselines.energy_pj(operations, pricing, coefficients) for pricing in baselines.PRICINGS}
     summed, attention = ({str(name): _nj(float(pj[part])) for name, pj in priced.items()} for part in (0, 1))
-    return Estimates(kind, summed, attention, variants)
+    totals = {variant: _nj(found.energy_pj) for variant, found in variants.items()}
+    parts = {variant: {part: _nj(pj) for part, pj in found.parts.items()} for variant, found in variants.items()}
+    return Estimates(kind, summed, attention, totals, parts)
 
 
 def _theory(estimates: Estimates, column: str, pricing: str) -> Energy:

@@ -103,32 +103,53 @@ _LABEL: dict[str, Any] = {"fontsize": 8.5}
 
 
 def memory_parts(report: dict[str, Any]) -> Markup:
-    """Return the memory-aware estimate by part, for each placement of the state and each packing."""
-    found = report["energy"]["estimates"]["memory_aware"]
-    names = [f"{one['placement'].replace('_', '-')},\n{one['packing']}" for one in found]
+    """Return the memory-aware estimates by part, a scale for each network, the total of the table's in bold.
+
+    Shown are the placements of the state that share packing and arithmetic with the estimate in the table.
+    """
+    names = {network["kind"]: network["name"] for network in report["networks"]}
+    rows = [row for row in report["energy"]["estimates"]["comparison"]["rows"] if row["network"] in names]
+    shown = [_alike(row) for row in rows]
 
     def draw(figure: Any) -> None:
-        axes = figure.add_subplot()
-        for y, one in enumerate(found):
-            left = 0.0
-            for part, colour in zip(PARTS, COLOURS, strict=False):
-                width = one["parts_nj"][part] / 1000
-                axes.barh([y], [width], left=left, color=colour, height=0.7)
-                left += width
-            axes.annotate(
-                energy(one["energy_nj"]), (left, y), (4, 0), textcoords="offset points", va="center", **_LABEL
-            )
-        axes.set_yticks(range(len(found)), names)
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.set_xlim(0, 1.25 * max(one["energy_nj"] for one in found) / 1000)
-        axes.set_xlabel("µJ per image")
-        axes.grid(axis="x")
+        panels = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+        for axes, row, variants in zip(panels, rows, shown, strict=True):
+            for y, variant in enumerate(variants):
+                left = 0.0
+                for part, colour in zip(PARTS, COLOURS, strict=False):
+                    width = row["parts"][variant][part] / 1000
+                    axes.barh([y], [width], left=left, color=colour, height=0.7)
+                    left += width
+                weight = "bold" if variant == row["memory_aware"]["variant"] else "normal"
+                label = {"textcoords": "offset points", "va": "center", "weight": weight, **_LABEL}
+                axes.annotate(energy(row["variants"][variant]), (left, y), (4, 0), **label)
+            axes.set_title(names[row["network"]], loc="left")
+            axes.set_yticks(range(len(variants)), [_placement(variant) for variant in variants])
+            axes.set_ylim(len(variants) - 0.4, -0.6)
+            axes.set_xlim(0, 1.25 * max(row["variants"][variant] for variant in variants) / 1000)
+            axes.grid(axis="x")
+        panels[-1].set_xlabel("µJ per image, each network on its own scale")
         for part, colour in zip(PARTS, COLOURS, strict=False):
-            axes.add_patch(Rectangle((0, 0), 0, 0, facecolor=colour, label=part))
+            panels[0].add_patch(Rectangle((0, 0), 0, 0, facecolor=colour, label=part))
         figure.legend(loc="outside upper left", ncols=4, handlelength=0.8, columnspacing=1, handletextpad=0.4)
 
-    said = "; ".join(f"{one['placement']} {one['packing']}: {energy(one['energy_nj'])}" for one in found)
-    return svg(draw, f"Memory-aware energy per image by part. {said}.", 1.0 + 0.45 * len(found))
+    said = "; ".join(
+        f"{names[row['network']]}, {_placement(variant)}: {energy(row['variants'][variant])}"
+        for row, variants in zip(rows, shown, strict=True)
+        for variant in variants
+    )
+    height = 0.9 + sum(0.6 + 0.32 * len(variants) for variants in shown)
+    return svg(draw, f"Memory-aware energy per image by part. {said}.", height)
+
+
+def _alike(row: dict[str, Any]) -> list[str]:
+    """Return the estimates with packing and arithmetic of the one in the table, which is among them."""
+    _, assumptions = row["memory_aware"]["variant"].split(", ", 1)
+    return [variant for variant in row["variants"] if variant.split(", ", 1)[1] == assumptions]
+
+
+def _placement(variant: str) -> str:
+    return variant.split(", ", 1)[0].replace("_", "-")
 
 
 def fabric_parts(report: dict[str, Any], kind: str) -> Markup:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spikeclip_fpga.energy.comparison import ann, four
 from spikeclip_fpga.energy.counters import count_network
 from spikeclip_fpga.energy.fabric.errors import FabricError
+from spikeclip_fpga.energy.twins import KINDS
 from spikeclip_fpga.quantize import golden
 from spikeclip_fpga.quantize.network import Node
 from spikeclip_fpga.report import hardware, spikes
 from spikeclip_fpga.report.collect import OWN_FILES, Inputs, collect
+from spikeclip_fpga.report.page.charts import PARTS
 from spikeclip_fpga.report.provenance import describe
 from spikeclip_fpga.report.schema import FORMAT, SECTIONS, ReportError, check, read
 from spikeclip_fpga.report.subject import Subject
@@ -170,6 +174,21 @@ def test_the_fabric_estimate_is_in_the_table(collected: dict[str, Any]) -> None:
     assert found["value_nj"] == fabric["dynamic_nj"]["value"] > 0
     assert found["low_nj"] < found["value_nj"] < found["high_nj"]
     assert collected["networks"][0]["energies"]["measured"]["value_nj"] is None
+
+
+def test_the_parts_drawn_add_up_to_the_table(subject: Subject, collected: dict[str, Any]) -> None:
+    """For SpikeCLIP as the table has it, and for the ANNs as their entries are made."""
+    rows = {row["network"]: row for row in collected["energy"]["estimates"]["comparison"]["rows"]}
+    table = {"spikeclip": collected["networks"][0]["energies"]["memory_aware"]}
+    for kind in KINDS:
+        table[kind] = four(ann(kind, subject.config, subject.bits)).to_json()["memory_aware"]
+    assert set(rows) == set(table)
+    for kind, row in rows.items():
+        assert row["memory_aware"] == table[kind]
+        for variant, parts in row["parts"].items():
+            assert set(parts) == set(PARTS)
+            assert math.isclose(sum(parts.values()), row["variants"][variant], rel_tol=1e-12)
+        assert row["variants"][table[kind]["variant"]] == table[kind]["value_nj"] > 0
 
 
 def test_files_are_named_with_their_digest(collected: dict[str, Any]) -> None:

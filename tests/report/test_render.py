@@ -81,12 +81,37 @@ def test_charts_and_pictures_have_names(content: dict[str, Any]) -> None:
     assert heads and all(attrs.get("scope") in ("row", "col") for attrs in heads)
 
 
+def test_the_figure_of_parts_has_every_number_of_the_table(collected: dict[str, Any]) -> None:
+    content = copy.deepcopy(collected)
+    rows = content["energy"]["estimates"]["comparison"]["rows"]
+    first = content["networks"][0]
+    # As `spikeclip report` has them with baselines: each network's row of the table is its row of the comparison.
+    content["networks"] += [
+        first | {"kind": row["network"], "name": row["name"], "energies": first["energies"] | row} for row in rows[1:]
+    ]
+    (figure,) = (
+        svg for svg in re.findall(r"<svg.*?</svg>", render(content), re.DOTALL) if "Memory-aware energy" in svg
+    )
+    bold = re.findall(r'<text style="[^"]*(?:bold|700)[^"]*"[^>]*>([^<]*)</text>', figure)
+    shown = [network["energies"]["memory_aware"]["value_nj"] for network in content["networks"]]
+    assert len(shown) == 3 and bold == [numbers.energy(value) for value in shown]
+    assert "time-parallel" in figure and figure.count("dataflow</text>") == 2
+    without = render(collected)
+    assert "dataflow</text>" not in without and "time-serial</text>" in without
+
+
 CHANGES: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("accuracy", lambda r: r["networks"][0]["accuracy"].update(percent=12.34), "12.34 %"),
     ("theory", lambda r: r["networks"][0]["energies"]["theory"].update(value_nj=7_654_321.0), "7.65 mJ"),
     ("fabric", lambda r: r["networks"][0]["energies"]["fabric"].update(high_nj=8_765_432.0), "8.77 mJ"),
     ("layer", lambda r: r["energy"]["estimates"]["theory"]["layers"][3].update(energy_nj=4_321_000.0), "4,321"),
-    ("memory", lambda r: r["energy"]["estimates"]["memory_aware"][0].update(energy_nj=3_456_789.0), "3.46 mJ"),
+    (
+        "memory",
+        lambda r: r["energy"]["estimates"]["comparison"]["rows"][0]["variants"].update(
+            {"time_serial, packed, width": 3_456_789.0}
+        ),
+        "3.46 mJ",
+    ),
     ("part", lambda r: r["energy"]["fabric"]["spikeclip"]["parts_nj"]["dsp"].update(value=2.22e6, high=3e6), "2.22 mJ"),
     ("closed", lambda r: r["energy"]["estimates"]["theory"].update(reduction_closed_form=0.4242), "42.42 %"),
     ("papers", lambda r: r["energy"]["estimates"]["papers"]["table"][2].update(exact_percent=55.5555), "55.5555 %"),
