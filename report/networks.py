@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from spikeclip_fpga.energy import comparison
 from spikeclip_fpga.energy.comparison import Row
 from spikeclip_fpga.energy.counters import total
@@ -16,8 +18,11 @@ from spikeclip_fpga.energy.theory import estimate
 from spikeclip_fpga.energy.twins import twin_of
 from spikeclip_fpga.energy.work import Model
 from spikeclip_fpga.model.baselines.registry import kind_of
+from spikeclip_fpga.model.baselines.scratchclip import ScratchCLIP
 from spikeclip_fpga.model.train import embed_images
 from spikeclip_fpga.quantize.baselines.load import load_any
+from spikeclip_fpga.quantize.baselines.scratchclip_rounded import rounded
+from spikeclip_fpga.quantize.baselines.scratchclip_rounding import Rounding, calibrate
 
 from . import baseline_hardware
 from .accuracy import score
@@ -47,6 +52,7 @@ def spikeclip(
         "name": "SpikeCLIP",
         "what": f"{subject.bits['hidden']}-bit weights, T = {subject.timesteps}, integer arithmetic",
         "accuracy": score(counted.embeddings, subject.labels, subject.data),
+        "hardware_accuracy": None,
         "training": _training(load_any(subject.file("qat.safetensors", "spikeclip quantize"))[1]),
         **_sizes(weights),
         "macs": float(found.macs),
@@ -115,13 +121,15 @@ def _baseline(
         raise ReportError(f"{path}: expected a {one.kind} network, got {kind_of(meta)}; make it with `{one.command}`")
     embeddings = embed_images(net, subject.data.images)
     twin = twin_of(one.kind, subject.config, subject.bits)
-    used, fabric = baseline_hardware.price(subject, one, net, path, hardware, activity, work, prices)
+    hardware_accuracy, rounding = _hardware_accuracy(subject, one, net)
+    used, fabric = baseline_hardware.price(subject, one, net, path, hardware, activity, work, prices, rounding)
     row = comparison.four(comparison.ann(one.kind, subject.config, subject.bits), fabric)
     entry = {
         "kind": one.kind,
         "name": one.name,
         "what": one.arithmetic,
         "accuracy": score(embeddings, subject.labels, subject.data),
+        "hardware_accuracy": hardware_accuracy,
         "training": _training(meta),
         **_sizes([(layer.weights, twin.weight_bits[layer.name]) for layer in twin.layers if layer.weights]),
         "macs": float(sum(layer.flops for layer in twin.layers if layer.op not in ATTENTION)),
@@ -132,6 +140,24 @@ def _baseline(
         "hardware": used,
     }
     return entry, fabric
+
+
+def _hardware_accuracy(
+    subject: Subject, one: Baseline, net: nn.Module
+) -> tuple[dict[str, Any] | None, Rounding | None]:
+    """Return the accuracy of what the hardware computes, and the rounding that makes it; None if ``net`` is that."""
+    if one.rounding is None:
+        return None, None
+    assert isinstance(net, ScratchCLIP)
+    images = baseline_hardware.calibration(subject)
+    rounding = calibrate(net, images.images)
+    subject.say(f"{one.name}: {one.rounding}, {len(subject.data)} images")
+    embeddings = embed_images(rounded(net, rounding), subject.data.images)
+    return {
+        "what": one.rounding,
+        **score(embeddings, subject.labels, subject.data),
+        "ranges": {"data": images.name, "split": images.split, "images": len(images)},
+    }, rounding
 
 
 def _training(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,12 @@ def check(content: Any, where: str) -> dict[str, Any]:
             expected = " or ".join("null" if t is type(None) else t.__name__ for t in types)
             got = type(content[name]).__name__ if name in content else "nothing"
             raise ReportError(f"{where}: {name}: expected {expected}, got {got}; make the report again")
+    for i, network in enumerate(content["networks"]):
+        found = network.get("hardware_accuracy", "nothing") if isinstance(network, dict) else network
+        if found is not None and not isinstance(found, dict):
+            got = found if found == "nothing" else type(found).__name__
+            field = f"networks[{i}].hardware_accuracy"
+            raise ReportError(f"{where}: {field}: expected dict or null, got {got}; make the report again")
     return content
 
 

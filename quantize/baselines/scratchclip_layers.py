@@ -1,7 +1,6 @@
-"""ScratchCLIP's layers rounded to 8 bits after training: for the hardware cost only.
+"""ScratchCLIP's layers as the integers of the network rounded after training: what the hardware cost model prices.
 
-Weights per channel, activations per tensor, both symmetric, ranges from the given images. Nobody
-measured the accuracy of such a network, and it is not claimed.
+Their values are those that scratchclip_rounded.py computes with, so that the accuracy of that network is theirs.
 """
 
 from __future__ import annotations
@@ -12,58 +11,52 @@ import numpy as np
 import torch
 
 from spikeclip_fpga.model.baselines.scratchclip import ScratchCLIP
-from spikeclip_fpga.model.data.input import PIXEL_SCALE
+from spikeclip_fpga.model.config import ConfigError
 
-from ..qat import fold
 from .integer_layer import ROUNDED, IntegerLayer, as_map, kernel, watch, whole
-
-ROUNDED_BITS = 8
-
-
-def _round(x: torch.Tensor, signed: bool) -> np.ndarray:
-    """Return ``x`` on the 8-bit grid that its largest magnitude spans."""
-    top = 2 ** (ROUNDED_BITS - 1) - 1 if signed else 2**ROUNDED_BITS - 1
-    return whole((x.detach() * (top / x.detach().abs().max().clamp_min(1e-30))).clamp(-top if signed else 0, top))
+from .scratchclip_rounded import rounded
+from .scratchclip_rounding import ROUNDED_BITS, Grid, Rounding, weight_levels
 
 
-def scratchclip_layers(net: ScratchCLIP, images: np.ndarray) -> list[IntegerLayer]:
-    """Return the layers of ``net`` in the order data takes, run on (N, 32, 32, 3) uint8 ``images``."""
-    entered, left = watch(net, images)
+def scratchclip_layers(net: ScratchCLIP, images: np.ndarray, rounding: Rounding) -> list[IntegerLayer]:
+    """Return the layers of the rounded ``net`` in the order data takes, run on (N, 32, 32, 3) uint8 ``images``.
+
+    Raises ConfigError for a rounding to other than ROUNDED_BITS, which no hardware here is made for.
+    """
+    if rounding.bits != ROUNDED_BITS:
+        raise ConfigError(f"ScratchCLIP's layers: expected {ROUNDED_BITS} bits, got {rounding.bits}; calibrate with 8")
+    made = rounded(net, rounding)
+    entered, left = watch(made, images)
     config, layers = net.config, list[IntegerLayer]()
     requantised = 2**ROUNDED_BITS - 1  # where a ReLU or nothing stands before the next layer
 
-    def linear(name: str, weight: torch.Tensor, inputs: torch.Tensor, signed: bool = True, **how: Any) -> None:
-        flat = weight.detach().flatten(1)
-        scale = flat.abs().amax(1).clamp_min(1e-30) / (2 ** (ROUNDED_BITS - 1) - 1)
-        on_grid = weight.detach() / scale.view(-1, *[1] * (weight.dim() - 1))
+    def whole_map(x: torch.Tensor, grid: Grid) -> np.ndarray:
+        return whole(as_map(grid.levels(x), config))
+
+    def weighted(name: str, path: str | None = None, **how: Any) -> None:
+        path = path or name
+        module, grid = made.get_submodule(path), rounding.entering[path]
         about: dict[str, Any] = {"op": "linear", **how}
-        pixels = name == "tokenizer.0"  # bytes already
-        values = whole(as_map(inputs / PIXEL_SCALE, config)) if pixels else _round(as_map(inputs, config), signed)
+        assert isinstance(module.weight, torch.Tensor)
         layers.append(
             IntegerLayer(
                 name=name,
-                weight=kernel(on_grid),
+                weight=kernel(weight_levels(module.weight, ROUNDED_BITS)[0]),
                 weight_bits=ROUNDED_BITS,
-                inputs=values,
+                inputs=whole_map(entered[path], grid),
                 input_bits=ROUNDED_BITS,
-                input_signed=signed,
+                input_signed=grid.low < 0,
                 origin=ROUNDED,
                 **about,
             )
         )
 
-    def product(name: str, op: str, inputs: torch.Tensor, operand: torch.Tensor, signed: bool, levels: int) -> None:
+    def product(name: str, op: str, inputs: np.ndarray, signed: bool, operand: np.ndarray, levels: int) -> None:
         layers.append(
             IntegerLayer(
-                name,
-                op,
-                None,
-                0,
-                _round(as_map(inputs, config), signed),
-                ROUNDED_BITS,
-                signed,
+                *(name, op, None, 0, inputs, ROUNDED_BITS, signed),
                 out_levels=levels,
-                operand=_round(as_map(operand, config), True),
+                operand=operand,
                 operand_bits=ROUNDED_BITS,
                 operand_signed=True,
                 heads=config.heads,
@@ -71,26 +64,21 @@ def scratchclip_layers(net: ScratchCLIP, images: np.ndarray) -> list[IntegerLaye
             )
         )
 
-    stages: list[Any] = list(net.tokenizer.stages)
+    stages: list[Any] = list(made.tokenizer.stages)
     for i, stage in enumerate(stages):
-        weight, _ = fold(stage.conv.weight, stage.bn)
         pool = None if stage.pool is None else config.pool_kernel
-        last = i == len(stages) - 1
-        how = {"op": "conv", "pad": 1, "pool": pool, "out_levels": 0 if last else requantised}
-        linear(f"tokenizer.{i}", weight, entered[f"tokenizer.stages.{i}.conv"], signed=i == 0, **how)
-    for i, block in enumerate(net.blocks):
-        parts: Any = block
+        levels = 0 if i == len(stages) - 1 else requantised
+        weighted(f"tokenizer.{i}", f"tokenizer.stages.{i}.conv", op="conv", pad=1, pool=pool, out_levels=levels)
+    for i in range(len(made.blocks)):
         name = f"blocks.{i}.attention"
         for part in "qkv":
-            layer = getattr(parts.attention, part)
-            linear(f"{name}.{part}", layer.weight, entered[f"{name}.{part}"], out_levels=requantised)
-        q, k, v = (left[f"{name}.{part}"] for part in "qkv")
-        product(f"{name}.qk", "attention_qk", q, k, True, 0)
+            weighted(f"{name}.{part}", out_levels=requantised)
+        q, k, v = (whole_map(left[path], rounding.leaving[path]) for path in (f"{name}.{part}" for part in "qkv"))
+        product(f"{name}.qk", "attention_qk", q, True, k, 0)
         weights = left[f"{name}.softmax"].transpose(1, 2).flatten(2)  # (B, N, heads * N)
-        product(f"{name}.av", "attention_av", weights, v, False, requantised)
-        linear(f"{name}.proj", parts.attention.proj.weight, entered[f"{name}.proj"])
-        name = f"blocks.{i}.mlp"
-        linear(f"{name}.fc1", parts.mlp.fc1.weight, entered[f"{name}.fc1"])
-        linear(f"{name}.fc2", parts.mlp.fc2.weight, entered[f"{name}.fc2"])
-    linear("readout.project", net.readout.project.weight, entered["readout.project"])
+        scores = whole_map(weights, rounding.leaving[f"{name}.softmax"])
+        product(f"{name}.av", "attention_av", scores, False, v, requantised)
+        for path in (f"{name}.proj", f"blocks.{i}.mlp.fc1", f"blocks.{i}.mlp.fc2"):
+            weighted(path)
+    weighted("readout.project")
     return layers
