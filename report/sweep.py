@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from spikeclip_fpga.model.data import ImageSet
     from spikeclip_fpga.model.teacher import Teacher
 
-FORMAT, SCHEMA = "spikeclip-fpga/sweep", 1
+FORMAT, SCHEMA = "spikeclip-fpga/sweep", 2
 Say = Callable[[str], None]
 # Images that prove each lowering pass; the integer network itself sees all of them.
 _CHECK = 2
@@ -130,7 +130,7 @@ def evaluate(checkpoint: Path, test: ImageSet, captions: np.ndarray, work: Path)
     """Lower the quantised ``checkpoint`` in ``work`` and return its point: integer accuracy, spikes, energies.
 
     Energies are nJ per image: the papers' theory, and the memory-aware model for two placements and two
-    packings.
+    packings, arithmetic at its operands' widths as in the report's table.
     """
     net, _ = load_qat(checkpoint)
     stem = checkpoint.name.removesuffix(".qat.safetensors")
@@ -145,6 +145,10 @@ def evaluate(checkpoint: Path, test: ImageSet, captions: np.ndarray, work: Path)
     papers = theory.estimate(read, counts)
     packings: tuple[memory_aware.Packing, ...] = ("datum", "packed")
     placements: tuple[memory_aware.Placement, ...] = ("time_serial", "time_parallel")
+
+    def with_memory(placement: memory_aware.Placement, packing: memory_aware.Packing) -> float:
+        return memory_aware.estimate(lowered, counts, placement, packing, arithmetic="width").energy_pj / 1000
+
     return {
         "timesteps": net.config.timesteps,
         "bits": net.bits.hidden,
@@ -155,10 +159,7 @@ def evaluate(checkpoint: Path, test: ImageSet, captions: np.ndarray, work: Path)
         "additions": round(sum(counts.additions.values()) / len(test)),
         "theory_nj": round(float(papers.energy_pj) / 1000, 3),
         "memory_aware_nj": {
-            packing: {
-                placement: round(memory_aware.estimate(lowered, counts, placement, packing).energy_pj / 1000, 3)
-                for placement in placements
-            }
+            packing: {placement: round(with_memory(placement, packing), 3) for placement in placements}
             for packing in packings
         },
         "checkpoint_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),

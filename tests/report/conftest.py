@@ -58,7 +58,7 @@ def sweep_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for bits in (2, 4)
     ]
     content = {
-        **{"format": "spikeclip-fpga/sweep", "schema": 1, "note": "short trainings, by hand", "settings": {}},
+        **{"format": "spikeclip-fpga/sweep", "schema": 2, "note": "short trainings, by hand", "settings": {}},
         **{"data": {"name": "fashion-mnist", "split": "test", "images": 10_000}, "seconds": 1.0, "points": points},
     }
     path = tmp_path_factory.mktemp("sweep") / "sweep.json"

@@ -89,8 +89,8 @@ def test_reading_refuses_what_is_no_sweep(tmp_path: Path, swept: tuple[Path, dic
     path = tmp_path / "sweep.json"
     path.write_text(json.dumps(swept[1]))
     assert read_sweep(path) == json.loads(path.read_text())
-    path.write_text(json.dumps({**swept[1], "schema": 2}))
-    with pytest.raises(SweepError, match="schema 2"):
+    path.write_text(json.dumps({**swept[1], "schema": 1}))
+    with pytest.raises(SweepError, match="schema 1;"):
         read_sweep(path)
     for text in ("{", "[]", "{}"):
         path.write_text(text)
