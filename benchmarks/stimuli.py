@@ -51,7 +51,6 @@ def forced(original: network.IntNetwork, images: np.ndarray, fire: bool) -> netw
     Always: the highest bias in it and the lowest threshold with which no membrane overflows.
     """
     constants = dict(original.constants)
-
     values: dict[str, np.ndarray] = {network.IMAGE: original.pixels(images)}
     for node in original.nodes:
         tries: list[dict[str, int]] = [{}]
