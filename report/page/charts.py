@@ -47,13 +47,12 @@ def four_energies(report: dict[str, Any]) -> Markup:
             top = row * (count + 1)
             ticks.append((top + (count - 1) / 2, SHORT[column]))
             for _, i, found, _ in (r for r in rows if r[0] == column):
-                _one_energy(axes, top + i, found, COLOURS[i % len(COLOURS)], log)
-            for i, network in enumerate(report["networks"]):
+                others: list[float] = []
                 if column == "memory_aware" and log:
-                    others = [value / 1000 for value in network["energies"]["variants"].values()]
-                    axes.plot(
-                        others, [top + i] * len(others), "|", color=COLOURS[i % len(COLOURS)], markersize=7, alpha=0.55
-                    )
+                    others = [value / 1000 for value in report["networks"][i]["energies"]["variants"].values()]
+                colour = COLOURS[i % len(COLOURS)]
+                axes.plot(others, [top + i] * len(others), "|", color=colour, markersize=7, alpha=0.55)
+                _one_energy(axes, top + i, found, colour, log, max(others, default=0))
             if row:
                 axes.axhline(top - 1, color=LINE, linewidth=0.5)
         axes.set_yticks([y for y, _ in ticks], [name for _, name in ticks])
@@ -77,7 +76,8 @@ def four_energies(report: dict[str, Any]) -> Markup:
     return svg(draw, f"Energy per image. {said}.", 1.0 + 0.26 * len(columns) * (count + 1))
 
 
-def _one_energy(axes: Any, y: float, found: dict[str, Any], colour: str, log: bool) -> None:
+def _one_energy(axes: Any, y: float, found: dict[str, Any], colour: str, log: bool, drawn: float) -> None:
+    """Draw one energy, its label to the right of it, of its interval and of what is ``drawn`` already, in uJ."""
     value = found["value_nj"]
     if value is None:
         transform = axes.get_yaxis_transform()
@@ -94,7 +94,7 @@ def _one_energy(axes: Any, y: float, found: dict[str, Any], colour: str, log: bo
         axes.errorbar(
             [value / 1000], [y], xerr=[[(value - low) / 1000], [(high - value) / 1000]], color=TEXT, **_ERRORS
         )
-    end = high / 1000
+    end = max(high / 1000, drawn)
     axes.annotate(energy(value), (end, y), (6, 0), textcoords="offset points", va="center", **_LABEL)
 
 
