@@ -219,7 +219,7 @@ def _node(info: NodeInfo, counts: Counts, frames: int, cycles: int, period_ps: i
 
 
 def summary(content: dict[str, Any]) -> Sequence[str]:
-    """Return lines for people: the nodes with the most changes, and the whole."""
+    """Return lines for people: the nodes with the most changes, the operators' shares, and the whole."""
     nodes, cycles = content["nodes"], content["cycles_per_frame"]
     total = sum(node["toggles_per_frame"] for node in nodes)
     bits = sum(node["bits"] for node in nodes)
@@ -228,8 +228,13 @@ def summary(content: dict[str, Any]) -> Sequence[str]:
         f"{node['toggles_per_frame']:>14,.0f} changes a frame, alpha {_alpha(node, cycles):.3f}"
         for node in sorted(nodes, key=lambda node: -node["toggles_per_frame"])[:10]
     ]
+    shares: dict[str, float] = {}
+    for node in nodes:
+        shares[node["op"]] = shares.get(node["op"], 0.0) + node["toggles_per_frame"] / max(total, 1)
+    ordered = sorted(shares.items(), key=lambda share: -share[1])
     return [
         *lines,
+        "of all changes: " + ", ".join(f"{op} {100 * share:.1f} %" for op, share in ordered),
         f"{len(nodes)} nodes, {bits:,} bits, {total:,.0f} changes a frame of {cycles:,.0f} cycles, "
         f"alpha {total / bits / cycles:.4f}",
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from spikeclip_fpga.energy.fabric.estimate import FabricEnergy, estimate
 from spikeclip_fpga.hw.activity.gates import Rates, compare, count_nets
-from spikeclip_fpga.hw.activity.measure import Stimulus, key, measure_activity, write
+from spikeclip_fpga.hw.activity.measure import Stimulus, key, measure_activity, summary, write
 from spikeclip_fpga.hw.activity.netnames import nets
 from spikeclip_fpga.hw.activity.nodes import ActivityError, Counts, accesses, owners
 from spikeclip_fpga.hw.activity.saif import SaifFile, totals
@@ -257,6 +257,15 @@ def test_a_builds_activity_adds_up(built: Path, tmp_path: Path) -> None:
     path = write(content, tmp_path / "activity.json")
     assert json.loads(path.read_text()) == content
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_summary_gives_every_operators_share() -> None:
+    nodes = [
+        node(f"n{i}", op=op, toggles_per_frame=t) for i, (op, t) in enumerate((("A", 25.0), ("B", 60.0), ("A", 15.0)))
+    ]
+    *_, shares, whole = summary(activity(*nodes))
+    assert shares == "of all changes: B 60.0 %, A 40.0 %"
+    assert "3 nodes" in whole and "100 changes a frame" in whole
 
 
 def test_a_builds_activity_moves_with_its_images(built: Path) -> None:
