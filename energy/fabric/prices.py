@@ -40,7 +40,7 @@ def _pj(value: float, low: float, high: float, unit: str, process: str, source: 
 
 RTL_TO_GATES = FabricCoefficient(
     *(0.9, 0.6, 1.3, "1", "any"),
-    "counted on Yosys netlists of four operators of tiny (benchmarks/activity.py): 0.82 to 0.99; the interval is "
+    "counted on Yosys netlists of four operators of tiny (benchmarks/activity.py): 0.82 to 1.01; the interval is "
     "wider, since other nodes were not compared",
 )
 GLITCH = FabricCoefficient(
