@@ -37,6 +37,7 @@ from spikeclip_fpga.quantize.qat import QatSpikeCLIP, load_qat, save_qat
 from spikeclip_fpga.quantize.quantizers import BitWidths
 
 from ..teaching import CAPTIONS, Sure, halves
+from .lively import lively
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 SMALL = ModelConfig(preset="test", conv_channels=(4, 6, 8), depth=2, heads=2, embed_dim=6)
@@ -45,17 +46,7 @@ FINE = BitWidths(residual_frac=10)
 
 
 def ann(config: ModelConfig = SMALL, seed: int = 0) -> AnnCLIP:
-    """Return a network with random weights whose BatchNorm has seen images and has biases of its own."""
-    generator = torch.manual_seed(seed)
-    net = AnnCLIP(config).train()
-    for module in net.modules():
-        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
-            torch.nn.init.uniform_(module.weight, 0.6, 1.6, generator)
-            torch.nn.init.uniform_(module.bias, -0.3, 0.6, generator)
-    with torch.no_grad():
-        for _ in range(15):
-            net(torch.rand(16, 3, config.image_size, config.image_size, generator=generator) * 2 - 1)
-    return net.eval()
+    return lively(AnnCLIP, config, seed)
 
 
 def quantised(

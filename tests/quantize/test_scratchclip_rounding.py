@@ -20,6 +20,8 @@ from spikeclip_fpga.quantize.baselines.scratchclip_rounded import rounded
 from spikeclip_fpga.quantize.baselines.scratchclip_rounding import Grid, Rounding, calibrate, weight_levels
 from spikeclip_fpga.quantize.qat import fold
 
+from .lively import lively
+
 SMALL = ModelConfig(preset="test", conv_channels=(4, 6, 8), depth=2, heads=2, embed_dim=6)
 PIXELS = "tokenizer.stages.0.conv"
 HEADS, WIDTH = SMALL.heads, SMALL.dim // SMALL.heads
@@ -27,17 +29,7 @@ HEADS, WIDTH = SMALL.heads, SMALL.dim // SMALL.heads
 
 @pytest.fixture(scope="module")
 def net() -> ScratchCLIP:
-    """Return a network with random weights whose norms have gains and biases of their own."""
-    generator = torch.manual_seed(0)
-    net = ScratchCLIP(SMALL).train()
-    for module in net.modules():
-        if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.LayerNorm)):
-            torch.nn.init.uniform_(module.weight, 0.6, 1.6, generator)
-            torch.nn.init.uniform_(module.bias, -0.3, 0.6, generator)
-    with torch.no_grad():
-        for _ in range(15):
-            net(torch.rand(16, 3, 32, 32, generator=generator) * 2 - 1)
-    return net.eval()
+    return lively(ScratchCLIP, SMALL)
 
 
 @pytest.fixture(scope="module")
